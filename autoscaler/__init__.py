@@ -1,0 +1,1 @@
+"""Decides when GPUs run: observe, plan, act."""

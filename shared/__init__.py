@@ -1,0 +1,1 @@
+"""What producer, consumer and autoscaler must agree on; imports none of them."""

@@ -1,0 +1,126 @@
+"""The fleet's errors, and the one place that says which failures are worth another try.
+
+tenacity's predicates call `is_retryable` and nothing else. Raising and classifying happens here; what is done
+about an error (retry, redelivery, dead-letter queue) is decided where the job is handled.
+"""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+
+class ScribefleetError(Exception):
+    """Base of every error that the fleet raises by itself."""
+
+
+class ConfigurationError(ScribefleetError):
+    """The fleet was started wrongly; the text is one line that says what to set or install."""
+
+
+class TransientError(ScribefleetError):
+    """Another try may succeed: a service was away, a write raced with another."""
+
+
+class LeaseLostError(ScribefleetError):
+    """The worker's claim on a job has run out, so another worker may have it: its result must not be published."""
+
+
+class LedgerError(ScribefleetError):
+    """The ledger could not be read or written. Correctness never rests on it, so callers may go on."""
+
+
+class PermanentJobError(ScribefleetError):
+    """No retry can help this job: it goes to the dead-letter queue.
+
+    Args:
+        reason: a short, stable word for machines and filters, such as `audio-empty`.
+        detail: one sentence for people; never holds what was said in the recording.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+# Error codes that AWS documents as temporary, over the services that the fleet calls. 409 is S3's answer to two
+# conditional writes at the same time; unlike 412 it says nothing about who won, so the write is tried again.
+RETRYABLE_CODES = frozenset(
+    {
+        "409",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "ConditionalRequestConflict",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "OverLimit",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionInProgressException",
+        "TooManyRequestsException",
+    }
+)
+
+_CONNECTION_ERRORS = (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+AWS_ERRORS = (ClientError, BotoCoreError)
+"""Everything that a boto3 call raises on its own account."""
+
+
+def error_code(error: BaseException) -> str:
+    """The AWS error code of a `ClientError`, such as `NoSuchKey`; empty for any other error."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def http_status(error: BaseException) -> int:
+    """The HTTP status of a `ClientError`; 0 for any other error."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return 0
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether S3 says that the object is not there. HEAD has no body, so its code is the bare status."""
+    return error_code(error) in {"404", "NoSuchKey", "NotFound"}
+
+
+def is_precondition_failed(error: BaseException) -> bool:
+    """Whether a conditional write lost against another one (412)."""
+    return error_code(error) in {"412", "PreconditionFailed"}
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same call may succeed a moment later."""
+    if isinstance(error, (TransientError, *_CONNECTION_ERRORS)):
+        return True
+    return error_code(error) in RETRYABLE_CODES or http_status(error) >= 500

@@ -1,0 +1,74 @@
+"""The S3 layout: parses and builds the keys of recordings, and knows the names of the fleet's own objects.
+
+Keys come from outside. User and session ids may hold any character but `/`; a key that does not fit parses to
+`None` and is counted by its reader, never fatal. Chunk numbers keep their spelling: `1` and `001` are different.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+USERS_PREFIX = "users/"
+LOCK_KEY = "batch-lock.json"
+PENDING_JOBS_KEY = "batch-data/pending-jobs.json"
+REPORTS_PREFIX = "batch-reports/"
+AUDIO_EXTENSIONS = ("webm", "aac", "m4a", "mp3", "wav", "ogg", "flac", "mp4", "mov", "m4v", "avi")
+
+# [0-9] and not \d, which takes digits of every script; ids may hold line breaks, which `.` would not match.
+_KEY = re.compile(
+    r"(?P<session_path>users/(?P<user_id>[^/]+)/audio/sessions/(?P<session_id>[^/]+))/"
+    r"(?:chunk-(?P<audio>[0-9]+)\.(?:" + "|".join(AUDIO_EXTENSIONS) + r")"
+    r"|transcription-chunk-(?P<transcript>[0-9]+)\.json"
+    r"|transcription\.(?:json|txt|srt|vtt)|metadata\.json)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """A parsed key of a session's folder.
+
+    Attributes:
+        session_path: the folder without a trailing slash; identifies the session everywhere in the fleet.
+        audio_chunk: the chunk's number as spelled, when the key is a chunk's audio.
+        transcript_chunk: the chunk's number as spelled, when the key is a chunk's transcript.
+    """
+
+    session_path: str
+    user_id: str
+    session_id: str
+    audio_chunk: str | None
+    transcript_chunk: str | None
+
+
+def parse_key(key: str) -> SessionKey | None:
+    """What `key` is in a session's folder, or `None` when it does not fit the layout."""
+    match = _KEY.fullmatch(key)
+    return SessionKey(*match.group(1, 2, 3, 4, 5)) if match else None
+
+
+def session_path(user_id: str, session_id: str) -> str:
+    """The folder of a session, without a trailing slash."""
+    return f"{USERS_PREFIX}{user_id}/audio/sessions/{session_id}"
+
+
+def transcript_key(session: str, chunk: str) -> str:
+    """The key of a chunk's transcript; `session` is the session path, `chunk` the number as spelled."""
+    return f"{session}/transcription-chunk-{chunk}.json"
+
+
+def chunk_order(chunk: str) -> tuple[int, str]:
+    """Sort key that puts chunks in the order of the recording: `9` before `10`, `1` beside `001`."""
+    return int(chunk), chunk
+
+
+def report_stem(started: datetime, instance_id: str | None = None, copy: int = 1) -> str:
+    """The name of a batch report without its ending: `batch-YYYY-MM-DD-HHMM[-instance]`.
+
+    Args:
+        started: when the run began; written in UTC.
+        instance_id: the instance that ran; absent for a skipped scan.
+        copy: above 1 adds `-2`, `-3`, … for a second run of the same instance within a minute.
+    """
+    stem = f"batch-{started.astimezone(UTC):%Y-%m-%d-%H%M}"
+    stem += f"-{instance_id}" if instance_id else ""
+    return stem + (f"-{copy}" if copy > 1 else "")

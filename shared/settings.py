@@ -1,0 +1,207 @@
+"""Every setting of the fleet: read once from the environment at the edge, checked, frozen, handed down.
+
+Variables are the field names in capitals behind `SCRIBEFLEET_`. AWS's own variables (region, profile, endpoint,
+metadata service) are boto3's business and have no field here.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import ConfigurationError
+
+ENV_PREFIX = "SCRIBEFLEET_"
+
+
+class Settings(BaseSettings):
+    """One fleet's settings. Build it with `load_settings`, which turns what is wrong into one readable line each."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # --- where things are
+    bucket: str = Field(min_length=3, description="Name of the S3 bucket that holds the recordings.")
+    jobs_queue_url: str = Field(min_length=1, description="URL of the SQS queue for jobs that scans find.")
+    priority_queue_url: str = Field(
+        min_length=1, description="URL of the SQS queue for jobs that someone waits for; polled first."
+    )
+    dead_letter_queue_url: str = Field(min_length=1, description="URL of the SQS dead-letter queue of both job queues.")
+    table_name: str = Field(min_length=3, description="Name of the DynamoDB table that is the ledger.")
+    fleet_name: str = Field(
+        default="scribefleet",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
+        description="Value of the tag `scribefleet:fleet` on the instances of the pool.",
+    )
+
+    # --- logging
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log event that is written."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`json` for machines, `console` for people, `auto` by whether stderr is a terminal.",
+    )
+
+    # --- lock
+    lock_enabled: bool = Field(
+        default=True, description="Whether live sessions share the GPU and their lock is respected."
+    )
+    lock_stale_minutes: int = Field(
+        default=30,
+        ge=1,
+        le=1440,
+        description="Minutes after which a holder that was not refreshed counts as gone.",
+    )
+    lock_poll_seconds: float = Field(
+        default=10, gt=0, le=300, description="Seconds between two looks at a held lock by a waiting worker."
+    )
+
+    # --- scanner
+    chunk_seconds: float = Field(
+        default=5, gt=0, le=600, description="Seconds of audio that the recorder puts into a chunk."
+    )
+    scan_min_age_seconds: int = Field(
+        default=120,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a new chunk is left to the live transcriber before it counts as a gap.",
+    )
+    scan_order: Literal["oldest", "newest"] = Field(
+        default="oldest", description="Which sessions' gaps are queued first."
+    )
+    scan_threads: int = Field(default=8, ge=1, le=64, description="User prefixes listed at the same time.")
+    queue_retention_seconds: int = Field(
+        default=604_800,
+        ge=60,
+        le=1_209_600,
+        description="Seconds that a message stays on the job queues; the ledger lets a gap be queued again after that.",
+    )
+    failed_retention_seconds: int = Field(
+        default=1_209_600,
+        ge=0,
+        le=31_536_000,
+        description="Seconds for which scans leave a chunk alone after its job went to the dead-letter queue.",
+    )
+
+    # --- worker: queue
+    long_poll_seconds: int = Field(
+        default=20, ge=0, le=20, description="Seconds that one empty poll of the queue waits."
+    )
+    max_empty_polls: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="Consecutive empty polls after which a worker stops its instance.",
+    )
+    receive_max_jobs: int = Field(default=6, ge=1, le=10, description="Most jobs a worker takes with one poll.")
+    visibility_timeout_seconds: int = Field(
+        default=120,
+        ge=2,
+        le=43_200,
+        description="Seconds a lease lasts; extended every third of it while the job is in hand.",
+    )
+    job_deadline_seconds: float = Field(
+        default=600,
+        gt=0,
+        le=43_200,
+        description="Seconds one job may take before its worker counts as hung and ends.",
+    )
+    max_receives: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Receives after which a job that fails again goes to the dead-letter queue.",
+    )
+    retry_backoff_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=900,
+        description="Seconds until a failed job is delivered again; doubled with each receive.",
+    )
+    retry_attempts: int = Field(default=4, ge=1, le=10, description="Tries of one AWS call in place, 1, 2, 4 s apart.")
+    drain_seconds: float = Field(
+        default=50,
+        ge=0,
+        le=3600,
+        description="Seconds after SIGTERM in which the job in hand may still finish.",
+    )
+    heartbeat_seconds: float = Field(default=30, gt=0, le=300, description="Seconds between a worker's heartbeats.")
+    power_off_command: str = Field(
+        default="",
+        description="Command that powers the host off when StopInstances is refused, such as `systemctl poweroff`.",
+    )
+
+    # --- worker: model
+    model: str = Field(default="small.en", min_length=1, description="Name of the Whisper model.")
+    model_dir: Path | None = Field(
+        default=None,
+        description="Local directory with the model in CTranslate2 format; nothing is ever downloaded.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs.")
+    compute_type: str = Field(
+        default="default",
+        description="CTranslate2 compute type, such as float16 or int8; `default` keeps the model's.",
+    )
+    cpu_threads: int = Field(default=0, ge=0, le=256, description="Threads of a model on the CPU; 0 lets it choose.")
+    language: str = Field(default="en", min_length=2, max_length=3, description="Language of the recordings (ISO 639).")
+    beam_size: int = Field(default=5, ge=1, le=20, description="Beams of the decoder.")
+    vad_min_silence_ms: int = Field(
+        default=500, ge=0, le=60_000, description="Milliseconds of silence that end a stretch of speech."
+    )
+
+    # --- autoscaler and costs
+    max_instances: int = Field(default=1, ge=0, le=1000, description="Most instances that run at the same time.")
+    target_drain_seconds: int = Field(
+        default=900, ge=1, le=86_400, description="Seconds in which the backlog should be worked off."
+    )
+    real_time_factor: float = Field(
+        default=20, gt=0, le=10_000, description="Seconds of audio that one worker transcribes in a second."
+    )
+    boot_limit_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=7200,
+        description="Seconds from an instance's start to its worker's first heartbeat.",
+    )
+    idle_limit_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="Seconds without work after which the autoscaler stops an owned instance.",
+    )
+    silent_limit_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="Seconds without a heartbeat after which a worker counts as gone.",
+    )
+    price_usd_per_hour: float = Field(
+        default=0.526,
+        ge=0,
+        le=1000,
+        description="Price of one instance in USD an hour (g4dn.xlarge, us-east-1).",
+    )
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        ConfigurationError: one line for each variable that is missing or wrong, with what it takes.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        variable = (ENV_PREFIX + name).upper()
+        takes = Settings.model_fields[name].description or ""
+        what = "is not set" if problem["type"] == "missing" else f"is wrong ({problem['msg']})"
+        lines.append(f"{variable} {what}. It takes: {takes}")
+    return lines

@@ -1,0 +1,33 @@
+"""Conditional writes to S3: of several writers of one key exactly one wins, and each knows whether it did."""
+
+from typing import TYPE_CHECKING
+
+from shared.errors import AWS_ERRORS, is_missing, is_precondition_failed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def put_if_absent(s3: "S3Client", bucket: str, key: str, body: bytes, content_type: str) -> bool:
+    """Write a new object; returns False, changing nothing, when there is one already.
+
+    Raises what boto3 raises otherwise, 409 ConditionalRequestConflict included: that one is retryable.
+    """
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+    except AWS_ERRORS as error:
+        if is_precondition_failed(error):
+            return False
+        raise
+    return True
+
+
+def put_if_unchanged(s3: "S3Client", bucket: str, key: str, body: bytes, content_type: str, etag: str) -> bool:
+    """Replace the version `etag` of an object; returns False, changing nothing, when it was changed or deleted."""
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=etag)
+    except AWS_ERRORS as error:
+        if is_precondition_failed(error) or is_missing(error):
+            return False
+        raise
+    return True

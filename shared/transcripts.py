@@ -1,0 +1,59 @@
+"""The transcript of a chunk, as published and as found."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.messages import WireModel
+
+Seconds = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Word(WireModel):
+    """One word; `word` keeps the model's leading space, times are seconds from the start of the chunk."""
+
+    word: str
+    start: Seconds
+    end: Seconds
+    probability: Probability
+
+
+class Segment(WireModel):
+    """A stretch of speech; times are seconds from the start of the chunk."""
+
+    text: str
+    start: Seconds
+    end: Seconds
+    # snake case: the live path writes this field so, and its readers expect it
+    is_final: Annotated[Literal[True], Field(alias="is_final")] = True
+    words: tuple[Word, ...] = ()
+
+
+class PartialAudio(WireModel):
+    """Says that a chunk's audio was damaged, and how much of it was heard, in seconds."""
+
+    expected_seconds: Seconds
+    decoded_seconds: Seconds
+
+
+class ChunkTranscript(WireModel):
+    """The result of one job. `duration` is the decoded audio in seconds; no speech means no segments."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    session_id: str
+    user_id: str
+    chunk_index: int
+    audio_key: str
+    language: str
+    language_probability: Probability
+    duration: Seconds
+    model: str
+    device: str
+    segments: tuple[Segment, ...]
+    segment_count: int
+    word_count: int
+    text: str
+    source: Literal["batch"] = "batch"
+    uploaded_at: str
+    partial_audio: PartialAudio | None = None
