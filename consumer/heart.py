@@ -1,0 +1,72 @@
+"""The worker's heartbeat: tells the ledger what the worker is doing, so that the autoscaler can see it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from shared.clock import Clock
+from shared.ledger import Heartbeat, Ledger, WorkerState
+
+
+class Heart:
+    """Beats at every change of state and every `interval_seconds` in between."""
+
+    def __init__(self, ledger: Ledger, worker_id: str, clock: Clock, interval_seconds: float) -> None:
+        self._ledger = ledger
+        self._worker_id = worker_id
+        self._clock = clock
+        self._interval = interval_seconds
+        self._mutex = threading.Lock()
+        self._state: WorkerState = "starting"
+        self._idle_since: datetime | None = clock.now()
+        self._jobs_done = 0
+        self._real_time_factor: float | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Beat in the background for as long as the block lasts."""
+        self.beat()
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._closed.set()
+            self._thread.join()
+
+    def becomes(self, state: WorkerState) -> None:
+        """The worker is in another state now; says so at once."""
+        with self._mutex:
+            if state == self._state:
+                return
+            self._state = state
+            if state in {"busy", "locked"}:
+                self._idle_since = None
+            elif self._idle_since is None:
+                self._idle_since = self._clock.now()
+        self.beat()
+
+    def job_done(self, real_time_factor: float | None) -> None:
+        """Count a finished job; said with the next beat. `real_time_factor` is the run's, up to now."""
+        with self._mutex:
+            self._jobs_done += 1
+            self._real_time_factor = real_time_factor
+
+    def beat(self) -> None:
+        """Write one heartbeat."""
+        with self._mutex:
+            heartbeat = Heartbeat(
+                instance_id=self._worker_id,
+                state=self._state,
+                beat_at=self._clock.now(),
+                idle_since=self._idle_since,
+                jobs_done=self._jobs_done,
+                real_time_factor=self._real_time_factor,
+            )
+        self._ledger.beat(heartbeat)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._interval):
+            self.beat()

@@ -1,0 +1,133 @@
+"""The worker's side of the queues: receive, delete, give back, dead-letter.
+
+Only calls and their errors are here. Who holds a job, and for how long, is the lease keeper's business.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock, iso
+from shared.errors import PermanentJobError
+from shared.queues import in_batches
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
+
+# An SQS message attribute may be far longer, but a dead letter's reason is read by people.
+_MOST_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as received.
+
+    Attributes:
+        receipt: this receive's handle; a later receive of the same message has another one.
+        receives: how often the message was received so far, this time included.
+        received_at: the clock's monotonic seconds before the call, from which its lease runs.
+    """
+
+    queue_url: str
+    message_id: str
+    receipt: str
+    body: str
+    receives: int
+    received_at: float
+
+
+class JobQueue:
+    """Both job queues and their dead-letter queue."""
+
+    def __init__(self, sqs: "SQSClient", settings: Settings, clock: Clock) -> None:
+        self._sqs = sqs
+        self._settings = settings
+        self._clock = clock
+
+    def receive(self) -> list[Message]:
+        """Up to `receive_max_jobs` messages, from the priority queue when it has some; waits for a long poll at most.
+
+        Raises what boto3 raises.
+        """
+        return self._receive(self._settings.priority_queue_url, wait_seconds=0) or self._receive(
+            self._settings.jobs_queue_url, wait_seconds=self._settings.long_poll_seconds
+        )
+
+    def delete(self, message: Message) -> None:
+        """Take the message off its queue for good. Raises what boto3 raises."""
+        self._sqs.delete_message(QueueUrl=message.queue_url, ReceiptHandle=message.receipt)
+
+    def dead_letter(self, message: Message, error: PermanentJobError, worker_id: str) -> None:
+        """Put the message on the dead-letter queue with its reason, then delete it.
+
+        In this order: a crash in between leaves it on both queues, and never on none.
+        Raises what boto3 raises.
+        """
+        attributes = {
+            "reason": error.reason,
+            "detail": _printable(error.detail)[:_MOST_DETAIL],
+            "workerId": worker_id,
+            "receives": str(message.receives),
+            "failedAt": iso(self._clock.now()),
+            "sourceQueue": message.queue_url.rsplit("/", 1)[-1],
+        }
+        self._sqs.send_message(
+            QueueUrl=self._settings.dead_letter_queue_url,
+            MessageBody=message.body,
+            MessageAttributes={name: _string(value) for name, value in attributes.items() if value},
+        )
+        self.delete(message)
+
+    def set_visibility(self, messages: Sequence[Message], seconds: int) -> set[str]:
+        """Let the messages' leases run `seconds` from now; 0 gives them back at once.
+
+        Returns:
+            The receipts that SQS refused: their leases are lost. Raises what boto3 raises when a whole call fails.
+        """
+        refused: set[str] = set()
+        for url in {message.queue_url for message in messages}:
+            mine = {str(number): m for number, m in enumerate(messages) if m.queue_url == url}
+            entries = [
+                {"Id": number, "ReceiptHandle": m.receipt, "VisibilityTimeout": seconds} for number, m in mine.items()
+            ]
+            call = partial(self._change_visibility, url)
+            outcome = in_batches(call, entries, self._clock)
+            refused |= {mine[number].receipt for number in outcome.failed}
+        return refused
+
+    def _change_visibility(self, queue_url: str, entries: Sequence[Any]) -> Mapping[str, Any]:
+        return self._sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)
+
+    def _receive(self, queue_url: str, *, wait_seconds: int) -> list[Message]:
+        asked_at = self._clock.monotonic()
+        answer = self._sqs.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=self._settings.receive_max_jobs,
+            WaitTimeSeconds=wait_seconds,
+            VisibilityTimeout=self._settings.visibility_timeout_seconds,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        return [_message(queue_url, raw, asked_at) for raw in answer.get("Messages", [])]
+
+
+def _message(queue_url: str, raw: "MessageTypeDef", asked_at: float) -> Message:
+    return Message(
+        queue_url=queue_url,
+        message_id=raw["MessageId"],
+        receipt=raw["ReceiptHandle"],
+        body=raw["Body"],
+        receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+        received_at=asked_at,
+    )
+
+
+def _string(value: str) -> "MessageAttributeValueTypeDef":
+    return {"DataType": "String", "StringValue": value}
+
+
+def _printable(text: str) -> str:
+    """SQS refuses control characters, which a hostile body can carry into an error's text."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,118 @@
+"""The one place that owns leases: extends them while jobs are in hand, and knows which ones are lost.
+
+Every job in hand is extended every third of the visibility timeout, but not for ever: a job beyond its deadline
+hangs (a stuck GPU call cannot be interrupted), so its lease is left to run out and the process is told to end.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from consumer.jobqueue import JobQueue, Message
+from shared.clock import Clock
+from shared.errors import AWS_ERRORS, LeaseLostError
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Lease:
+    message: Message
+    expires_at: float  # on the monotonic clock
+    begun_at: float | None = None
+    lost: bool = False
+
+
+class LeaseKeeper:
+    """The leases of all messages in hand.
+
+    Args:
+        on_hung: called once, from the keeper's thread, when a job has outlived its deadline.
+    """
+
+    def __init__(self, queue: JobQueue, settings: Settings, clock: Clock, on_hung: Callable[[], None]) -> None:
+        self._queue = queue
+        self._seconds = settings.visibility_timeout_seconds
+        self._deadline = settings.job_deadline_seconds
+        self._clock = clock
+        self._on_hung = on_hung
+        self._leases: dict[str, _Lease] = {}
+        self._mutex = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Extend leases in the background for as long as the block lasts."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._closed.set()
+            self._thread.join()
+
+    def hold(self, messages: Sequence[Message]) -> None:
+        """Keep the leases of messages just received."""
+        with self._mutex:
+            for message in messages:
+                self._leases[message.receipt] = _Lease(message, message.received_at + self._seconds)
+
+    def drop(self, messages: Sequence[Message]) -> None:
+        """Stop extending, before the messages are deleted or given back."""
+        with self._mutex:
+            for message in messages:
+                self._leases.pop(message.receipt, None)
+
+    def begin(self, message: Message) -> None:
+        """Work on a held message begins: its deadline runs from now."""
+        with self._mutex:
+            self._leases[message.receipt].begun_at = self._clock.monotonic()
+
+    def check(self, message: Message) -> None:
+        """Make sure that the message still is ours.
+
+        Raises:
+            LeaseLostError: it is not, so another worker may have it by now.
+        """
+        with self._mutex:
+            lease = self._leases.get(message.receipt)
+            if lease is None or lease.lost or self._clock.monotonic() >= lease.expires_at:
+                raise LeaseLostError("the lease on the job has run out")
+
+    def extend_all(self) -> None:
+        """Extend every lease that is not lost and whose job does not hang. Called by the keeper's thread."""
+        now = self._clock.monotonic()
+        # Held during the call too: a lease that is dropped and given back meanwhile must not be extended after that.
+        with self._mutex:
+            hung = [lease for lease in self._leases.values() if self._hangs(lease, now)]
+            self._extend([lease for lease in self._leases.values() if not lease.lost and lease not in hung], now)
+        if hung:
+            log.error("job_hung", deadline_seconds=self._deadline, message_ids=[h.message.message_id for h in hung])
+            self._on_hung()
+
+    def _hangs(self, lease: _Lease, now: float) -> bool:
+        return lease.begun_at is not None and now - lease.begun_at > self._deadline
+
+    def _extend(self, leases: Sequence[_Lease], asked_at: float) -> None:
+        if not leases:
+            return
+        try:
+            refused = self._queue.set_visibility([lease.message for lease in leases], self._seconds)
+        except AWS_ERRORS as error:
+            # Not lost yet: the next try may come in time, and `check` knows when the old lease ends.
+            log.warning("leases_not_extended", error=type(error).__name__, jobs=len(leases))
+            return
+        for lease in leases:
+            if lease.message.receipt in refused:
+                lease.lost = True
+                log.warning("lease_lost", message_id=lease.message.message_id)
+            else:
+                lease.expires_at = asked_at + self._seconds
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._seconds / 3):
+            self.extend_all()

@@ -1,0 +1,197 @@
+"""What a run did, kept while it goes on, and turned into its batch report at the end."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from consumer.instance import InstanceRun
+from consumer.metadata import InstanceIdentity
+from shared.clock import human_duration, iso
+from shared.layout import chunk_order
+from shared.messages import ChunkJob
+from shared.reports import (
+    BatchReport,
+    Gpu,
+    Performance,
+    ReportError,
+    ReportStatus,
+    ScanCounts,
+    SessionOutcome,
+    TranscriptionCounts,
+    cost_usd,
+    execution,
+)
+
+Outcome = Literal["completed", "skipped", "failed"]
+
+# A report stays readable, and its object small, when an outage broke a hundred thousand chunks.
+_MOST_ERRORS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One finished job. `job` is absent when the message was none; times are in seconds."""
+
+    job: ChunkJob | None
+    outcome: Outcome
+    audio_seconds: float = 0
+    work_seconds: float = 0
+    error: ReportError | None = None
+
+
+@dataclass(slots=True)
+class _SessionCounts:
+    job: ChunkJob
+    chunks: list[str] = field(default_factory=list)
+    failed: int = 0
+    audio_seconds: float = 0
+
+    def outcome(self) -> SessionOutcome:
+        status: Literal["success", "partial", "failed"] = "success"
+        if self.failed:
+            status = "failed" if self.failed == len(self.chunks) else "partial"
+        return SessionOutcome(
+            session_id=self.job.session_id,
+            user_id=self.job.user_id,
+            chunks_processed=len(self.chunks),
+            chunk_numbers=tuple(sorted(self.chunks, key=chunk_order)),
+            status=status,
+            duration=round(self.audio_seconds, 3),
+        )
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One run's sums. Memory grows with the sessions and chunk numbers it worked on, not with their transcripts.
+
+    Attributes:
+        started: when the worker of this run began.
+        model_load_seconds: how long loading the model took; absent from the second run of a process on.
+    """
+
+    started: datetime
+    model_load_seconds: float | None = None
+    completed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    audio_seconds: float = 0
+    work_seconds: float = 0
+    size_bytes: int = 0
+    errors: list[ReportError] = field(default_factory=list)
+    _sessions: dict[str, _SessionCounts] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> int:
+        return self.completed + self.skipped + self.failed
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of audio transcribed in a second of work; `None` before the first transcript."""
+        return self.audio_seconds / self.work_seconds if self.work_seconds > 0 else None
+
+    def add(self, record: JobRecord) -> None:
+        """Count one finished job."""
+        self.completed += record.outcome == "completed"
+        self.skipped += record.outcome == "skipped"
+        self.failed += record.outcome == "failed"
+        self.audio_seconds += record.audio_seconds
+        self.work_seconds += record.work_seconds
+        if record.error and len(self.errors) < _MOST_ERRORS:
+            self.errors.append(record.error)
+        if record.job is None:
+            return
+        self.size_bytes += record.job.audio_size if record.outcome == "completed" else 0
+        if record.outcome == "skipped":
+            return
+        session = self._sessions.setdefault(record.job.session_path, _SessionCounts(record.job))
+        session.chunks.append(record.job.chunk)
+        session.failed += record.outcome == "failed"
+        session.audio_seconds += record.audio_seconds
+
+    def sessions(self) -> tuple[SessionOutcome, ...]:
+        """The sessions this run worked on, in the order in which they came up."""
+        return tuple(session.outcome() for session in self._sessions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What the end of a run adds to its record; `run` is absent when EC2 does not say, or there is no EC2."""
+
+    ended: datetime
+    interrupted: bool
+    lock_status: str
+    scan: ScanCounts
+    identity: InstanceIdentity | None
+    run: InstanceRun | None
+    price_usd_per_hour: float
+
+
+def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
+    """The run's report; its name is chosen when it is written."""
+    span = execution(record.started, end.ended)
+    return BatchReport(
+        report_id="",
+        timestamp=iso(end.ended),
+        status=_status(record, interrupted=end.interrupted),
+        reason="asked to stop before the queue was empty" if end.interrupted else None,
+        lock_status=end.lock_status,
+        execution=span,
+        scan=end.scan,
+        gpu=_gpu(record, end),
+        transcription=TranscriptionCounts(
+            chunks_found=record.jobs,
+            chunks_transcribed=record.completed,
+            chunks_failed=record.failed,
+            chunks_skipped=record.skipped,
+            success_rate=_success_rate(record),
+            total_size_bytes=record.size_bytes,
+            audio_seconds=round(record.audio_seconds, 3),
+        ),
+        performance=_performance(record, end, span.duration_seconds),
+        sessions=record.sessions(),
+        errors=tuple(record.errors),
+    )
+
+
+def _status(record: RunRecord, *, interrupted: bool) -> ReportStatus:
+    if interrupted:
+        return "interrupted"
+    if not record.failed:
+        return "success"
+    return "partial" if record.completed or record.skipped else "failed"
+
+
+def _success_rate(record: RunRecord) -> float:
+    tried = record.completed + record.failed
+    return round(100 * record.completed / tried, 2) if tried else 100.0
+
+
+def _gpu(record: RunRecord, end: RunEnd) -> Gpu:
+    started = end.run.started_at if end.run and end.run.owned else record.started
+    seconds = max(0.0, (end.ended - started).total_seconds())
+    return Gpu(
+        instance_id=end.identity.instance_id if end.identity else None,
+        instance_type=end.identity.instance_type if end.identity else None,
+        was_running=not (end.run and end.run.owned),
+        we_started_it=bool(end.run and end.run.owned),
+        start_time=iso(started),
+        stop_time=iso(end.ended),
+        runtime_seconds=round(seconds, 3),
+        runtime_human=human_duration(seconds),
+        cost_usd=cost_usd(seconds, end.price_usd_per_hour),
+    )
+
+
+def _performance(record: RunRecord, end: RunEnd, total_seconds: float) -> Performance:
+    startup = None
+    if end.run and end.run.owned:
+        startup = round(max(0.0, (record.started - end.run.started_at).total_seconds()), 3)
+    factor = record.real_time_factor
+    return Performance(
+        total_duration_seconds=total_seconds,
+        gpu_startup_seconds=startup,
+        model_load_seconds=record.model_load_seconds,
+        transcribe_duration_seconds=round(record.work_seconds, 3),
+        real_time_factor=round(factor, 2) if factor else None,
+        gpu_busy_fraction=round(record.work_seconds / total_seconds, 4) if total_seconds > 0 else None,
+    )

@@ -1,0 +1,125 @@
+"""Puts gaps on the job queue, each of them once.
+
+For each gap: claim it in the ledger, send its message, confirm. A crash between any two steps queues the gap again
+later and never loses it; a message that could not be sent gives its claim back.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from producer.scanner import SessionGaps
+from shared.clock import Clock
+from shared.errors import AWS_ERRORS
+from shared.ledger import Ledger
+from shared.messages import ChunkJob, chunk_job
+from shared.queues import BATCH, in_batches
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+log = structlog.get_logger()
+
+# The ledger takes one write a gap; a few at once keep a scan that finds a long outage from taking hours.
+_LEDGER_THREADS = 8
+
+
+@dataclass(slots=True)
+class EnqueueOutcome:
+    """What became of the gaps.
+
+    Attributes:
+        queued: messages sent.
+        already_queued: left alone, since a job for them is queued, in work or in the dead-letter queue.
+        failed: could not be sent; the next scan tries again.
+    """
+
+    queued: int = 0
+    already_queued: int = 0
+    failed: int = 0
+
+
+class Enqueuer:
+    """Sends the jobs of one scan."""
+
+    def __init__(self, sqs: "SQSClient", ledger: Ledger, settings: Settings, clock: Clock) -> None:
+        self._sqs = sqs
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+
+    def enqueue(
+        self, sessions: Sequence[SessionGaps], scan_id: str, on_progress: Callable[[int], None] = lambda _: None
+    ) -> EnqueueOutcome:
+        """Queue every gap of `sessions` that is not queued yet, in the order the settings ask for.
+
+        Args:
+            on_progress: told how many gaps have been dealt with since the last call.
+
+        Raises what boto3 raises when SQS does not answer; what was sent until then stays sent.
+        """
+        outcome = EnqueueOutcome()
+        newest_first = self._settings.scan_order == "newest"
+        ordered = sorted(sessions, key=lambda session: session.created_at, reverse=newest_first)
+        jobs = (job for session in ordered for job in self._jobs(session, scan_id))
+        with ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger") as pool:
+            for batch in _batches(jobs, BATCH):
+                claimed = [job for job, mine in zip(batch, pool.map(self._ledger.claim, batch), strict=True) if mine]
+                outcome.already_queued += len(batch) - len(claimed)
+                sent = self._send(claimed)
+                list(pool.map(self._ledger.queued, sent))
+                outcome.queued += len(sent)
+                outcome.failed += len(claimed) - len(sent)
+                on_progress(len(batch))
+        return outcome
+
+    def _jobs(self, session: SessionGaps, scan_id: str) -> Iterator[ChunkJob]:
+        now = self._clock.now()
+        for gap in session.gaps:
+            yield chunk_job(
+                bucket=self._settings.bucket, audio_key=gap.key, audio_size=gap.size, enqueued_at=now, scan_id=scan_id
+            )
+
+    def _send(self, jobs: Sequence[ChunkJob]) -> list[ChunkJob]:
+        """Send one batch; returns the jobs whose messages SQS has taken, and gives back the claims of the others."""
+        entries = [
+            {"Id": str(number), "MessageBody": job.to_json(), "MessageGroupId": _fairness_group(job)}
+            for number, job in enumerate(jobs)
+        ]
+        url = self._settings.jobs_queue_url
+        try:
+            outcome = in_batches(
+                lambda some: self._sqs.send_message_batch(QueueUrl=url, Entries=some), entries, self._clock
+            )
+        except AWS_ERRORS:
+            for job in jobs:
+                self._ledger.unclaim(job)
+            raise
+        for number, code in outcome.failed.items():
+            self._ledger.unclaim(jobs[int(number)])
+            log.error("job_not_queued", chunk=jobs[int(number)].chunk, code=code)
+        return [jobs[int(number)] for number in outcome.succeeded]
+
+
+def _fairness_group(job: ChunkJob) -> str:
+    """SQS shares a standard queue fairly between groups, so one user's outage does not starve the others.
+
+    A hash, since a group id takes neither every character nor the length that a user id may have.
+    """
+    return hashlib.sha256(job.user_id.encode()).hexdigest()[:32]
+
+
+def _batches(jobs: Iterable[ChunkJob], size: int) -> Iterator[list[ChunkJob]]:
+    batch: list[ChunkJob] = []
+    for job in jobs:
+        batch.append(job)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

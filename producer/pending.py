@@ -1,0 +1,79 @@
+"""pending-jobs.json: the newest scan, as other programs read it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from producer.scanner import ScanTally, SessionGaps
+from shared.clock import human_duration, iso
+from shared.messages import WireModel
+from shared.reports import cost_usd
+from shared.settings import Settings
+
+
+class PendingSession(WireModel):
+    """One session with gaps. `missing_chunks` are chunk numbers as spelled, `total_audio_size` is in bytes."""
+
+    session_id: str
+    user_id: str
+    session_path: str
+    audio_chunks: int
+    transcription_chunks: int
+    missing_chunks: tuple[str, ...]
+    total_audio_size: int
+    created_at: str
+    age_hours: float
+
+
+class PendingJobs(WireModel):
+    """A scan's result; only sessions with gaps are listed."""
+
+    timestamp: str
+    scan_id: str
+    total_sessions: int
+    sessions_with_missing_chunks: int
+    total_missing_chunks: int
+    ignored_keys: int
+    estimated_gpu_time: str
+    estimated_gpu_seconds: float
+    estimated_cost: str
+    estimated_cost_usd: Annotated[float, Field(alias="estimatedCostUSD")]
+    sessions: tuple[PendingSession, ...]
+
+
+def pending_jobs(
+    scan_id: str, sessions: Sequence[SessionGaps], tally: ScanTally, settings: Settings, now: datetime
+) -> PendingJobs:
+    """What a scan found, with what filling it will about cost: audio over the real-time factor, priced by the hour."""
+    missing = sum(len(session.gaps) for session in sessions)
+    seconds = missing * settings.chunk_seconds / settings.real_time_factor
+    cost = cost_usd(seconds, settings.price_usd_per_hour) if missing else 0.0
+    return PendingJobs(
+        timestamp=iso(now),
+        scan_id=scan_id,
+        total_sessions=tally.sessions,
+        sessions_with_missing_chunks=len(sessions),
+        total_missing_chunks=missing,
+        ignored_keys=tally.ignored_keys,
+        estimated_gpu_time=human_duration(seconds),
+        estimated_gpu_seconds=round(seconds, 1),
+        estimated_cost=f"${cost:.2f}",
+        estimated_cost_usd=cost,
+        sessions=tuple(_pending_session(session, now) for session in sessions),
+    )
+
+
+def _pending_session(session: SessionGaps, now: datetime) -> PendingSession:
+    return PendingSession(
+        session_id=session.session_id,
+        user_id=session.user_id,
+        session_path=session.session_path,
+        audio_chunks=session.audio_chunks,
+        transcription_chunks=session.transcript_chunks,
+        missing_chunks=tuple(gap.chunk for gap in session.gaps),
+        total_audio_size=session.total_audio_bytes,
+        created_at=iso(session.created_at),
+        age_hours=round((now - session.created_at).total_seconds() / 3600, 2),
+    )

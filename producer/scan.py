@@ -1,0 +1,165 @@
+"""One scan from start to end: look at the lock, find gaps, write pending-jobs.json, queue, report.
+
+Both shells, the Lambda handler and the command line, run this and only differ in how they show the result.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from producer.enqueue import EnqueueOutcome, Enqueuer
+from producer.pending import PendingJobs, pending_jobs
+from producer.scanner import OnIgnored, ScanTally, SessionGaps, find_gaps
+from shared import aws
+from shared.clock import Clock, iso
+from shared.layout import PENDING_JOBS_KEY
+from shared.ledger import Ledger
+from shared.lock import LockState, SessionLock
+from shared.reports import BatchReport, Performance, ScanCounts, execution, write_report
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a scan tells how far it is; the defaults tell nobody."""
+
+    on_listed: Callable[[ScanTally], None] = lambda _tally: None
+    on_queued: Callable[[int], None] = lambda _count: None
+    on_ignored: OnIgnored | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """A scan's outcome.
+
+    Attributes:
+        enqueued: absent when nothing was to be queued: a mere look, no gaps, or the lock held.
+        skipped: why a scan that was to queue jobs did not; also the reason in its report.
+        report_id: name of the skipped scan's report.
+    """
+
+    pending: PendingJobs
+    tally: ScanTally
+    lock: LockState
+    enqueued: EnqueueOutcome | None = None
+    skipped: str | None = None
+    report_id: str | None = None
+
+
+@dataclass(slots=True)
+class Scanner:
+    """The scan of one fleet; make it with `Scanner.from_settings`."""
+
+    s3: "S3Client"
+    settings: Settings
+    clock: Clock
+    lock: SessionLock
+    enqueuer: Enqueuer
+    progress: Progress = field(default_factory=Progress)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: Clock, progress: Progress | None = None) -> "Scanner":
+        """A scanner with clients of its own, from boto3's environment."""
+        s3 = aws.s3_client()
+        lock = SessionLock(s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
+        enqueuer = Enqueuer(aws.sqs_client(), Ledger(aws.dynamodb_client(), settings, clock), settings, clock)
+        return cls(s3, settings, clock, lock, enqueuer, progress or Progress())
+
+    def scan(self, *, enqueue: bool) -> ScanResult:
+        """Find the gaps and write pending-jobs.json; with `enqueue` also queue them or report why not.
+
+        Raises what boto3 raises.
+        """
+        started = self.clock.now()
+        scan_id = f"scan-{started:%Y%m%dT%H%M%S%fZ}"
+        tally = ScanTally()
+        sessions = self._find(tally, started)
+        pending = pending_jobs(scan_id, sessions, tally, self.settings, started)
+        self.s3.put_object(
+            Bucket=self.settings.bucket,
+            Key=PENDING_JOBS_KEY,
+            Body=pending.to_json(indent=2).encode(),
+            ContentType="application/json",
+        )
+        # Looked at after the listing, which can take minutes in which a live session may begin.
+        lock = self.lock.read() if self.settings.lock_enabled else LockState()
+        if not enqueue:
+            result = ScanResult(pending, tally, lock)
+        elif skipped := _reason_to_skip(sessions, lock):
+            report = self._report_skipped(started, pending, lock, skipped)
+            result = ScanResult(pending, tally, lock, skipped=skipped, report_id=report.report_id)
+        else:
+            outcome = self.enqueuer.enqueue(sessions, scan_id, self.progress.on_queued)
+            result = ScanResult(pending, tally, lock, enqueued=outcome)
+        _log_result(scan_id, result)
+        return result
+
+    def _find(self, tally: ScanTally, started: datetime) -> list[SessionGaps]:
+        return list(
+            find_gaps(
+                self.s3,
+                self.settings.bucket,
+                older_than=started - timedelta(seconds=self.settings.scan_min_age_seconds),
+                threads=self.settings.scan_threads,
+                tally=tally,
+                on_listed=lambda: self.progress.on_listed(tally),
+                on_ignored=self.progress.on_ignored,
+            )
+        )
+
+    def _report_skipped(self, started: datetime, pending: PendingJobs, lock: LockState, reason: str) -> BatchReport:
+        span = execution(started, self.clock.now())
+        report = BatchReport(
+            report_id="",
+            timestamp=iso(started),
+            status="skipped",
+            skipped=True,
+            reason=reason,
+            lock_status=lock.describe(),
+            execution=span,
+            scan=ScanCounts(
+                sessions_scanned=pending.total_sessions,
+                total_missing_chunks=pending.total_missing_chunks,
+                sessions_with_missing_chunks=pending.sessions_with_missing_chunks,
+            ),
+            performance=Performance(
+                total_duration_seconds=span.duration_seconds, scan_duration_seconds=span.duration_seconds
+            ),
+        )
+        return write_report(self.s3, self.settings.bucket, report, started)
+
+
+def _reason_to_skip(sessions: list[SessionGaps], lock: LockState) -> str | None:
+    if not sessions:
+        return "no gaps"
+    # Its gaps are in pending-jobs.json and the next scan queues them: jobs that wait behind a live session of many
+    # hours would only age on the queue and ring its alarm.
+    if lock.held:
+        return lock.describe()
+    return None
+
+
+def _log_result(scan_id: str, result: ScanResult) -> None:
+    log.info(
+        "scan",
+        scan_id=scan_id,
+        keys=result.tally.keys,
+        ignored_keys=result.tally.ignored_keys,
+        sessions=result.tally.sessions,
+        gaps=result.pending.total_missing_chunks,
+        too_young=result.tally.too_young,
+        queued=result.enqueued.queued if result.enqueued else 0,
+        already_queued=result.enqueued.already_queued if result.enqueued else 0,
+        not_queued=result.enqueued.failed if result.enqueued else 0,
+        skipped=result.skipped,
+    )
+    if result.lock.problem:
+        log.error("lock_unreadable", problem=result.lock.problem)

@@ -1,0 +1,22 @@
+"""A scan's outcome as JSON, the same from the Lambda and the command line."""
+
+from typing import Any
+
+from producer.scan import ScanResult
+
+
+def summary(result: ScanResult) -> dict[str, Any]:
+    """pending-jobs.json's fields without its sessions, and what was done about the gaps."""
+    head = result.pending.model_dump(by_alias=True, mode="json", exclude={"sessions"})
+    outcome = result.enqueued
+    return {
+        **head,
+        "keysListed": result.tally.keys,
+        "tooYoung": result.tally.too_young,
+        "lockStatus": result.lock.describe(),
+        "skipped": result.skipped,
+        "reportId": result.report_id,
+        "enqueued": outcome.queued if outcome else 0,
+        "alreadyQueued": outcome.already_queued if outcome else 0,
+        "notQueued": outcome.failed if outcome else 0,
+    }
