@@ -1,0 +1,55 @@
+# All that CI does, as targets. Needs Python 3.11 or later and make; everything else goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := autoscaler bench consumer deploy producer scripts shared tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/local ## fill the gaps of real recordings on this machine and compare the result with the reference
+	$(BIN)/python scripts/demo.py
+
+test: .venv/dev ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/dev ## check style and the template
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/cfn-lint deploy/template.yaml
+
+types: .venv/dev ## check types
+	$(BIN)/mypy
+
+format: .venv/dev ## bring the sources into shape
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: .venv/dev ## measure; prints a table and writes build/bench/bench.json
+	$(BIN)/python -m bench
+
+# Universal: one file for every Python from 3.11 on. Without index addresses: they belong to the machine.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate
+lock: .venv/dev ## renew the pinned requirements
+	$(LOCK) --upgrade pyproject.toml --extra dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra local -c requirements/dev.txt -o requirements/local.txt
+	$(LOCK) requirements/lambda.in -c requirements/dev.txt -o requirements/lambda.txt
+
+clean: ## remove what the other targets made
+	rm -rf .venv build dist demo-recordings .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribefleet needs Python 3.11 or later")'
+	$(PYTHON) -m venv .venv
+
+.venv/local: .venv/bin/python requirements/local.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/local.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: .venv/local requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,267 @@
+"""Fills the gaps of a folder of recordings: the whole fleet, run once on this machine.
+
+Deploys the stack into the embedded cloud, uploads the recordings, lets time pass, and brings transcripts and report
+home as they appear. It decides nothing that the fleet decides: scanning, scaling and stopping happen as on AWS.
+"""
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack, embedded_cloud
+from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rules
+from deploy.local.recordings import Recordings, write_result
+from deploy.local.supervisor import Supervisor
+from producer.scanner import SessionGaps
+from shared.clock import Clock
+from shared.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
+from shared.ledger import Ledger
+from shared.queues import queue_depth
+from shared.reports import BatchReport
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+Phase = Literal["cloud", "upload", "scan", "transcribe", "report"]
+
+# Time runs this much faster for the schedules: the autoscaler's minute is a second.
+SPEED = 60
+_LOOK_SECONDS = 0.3
+# A model that loads slowly and one long job fit in; a fleet that does nothing for longer is broken.
+_STALL_SECONDS = 600
+# Looks at an empty queue without instances after which a gap that has no result gets none any more.
+_LOOKS_AT_NOTHING = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run: the model's directory and name, and how many workers at the same time."""
+
+    model: str
+    model_dir: Path
+    workers: int = 1
+    cpu_threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """One gap's end. `reason` says why a failed one failed."""
+
+    session: SessionGaps
+    chunk: str
+    status: Literal["filled", "failed"]
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class FillResult:
+    """What became of the gaps; unresolved ones are in neither list (the run was interrupted)."""
+
+    chunks: list[ChunkResult] = field(default_factory=list)
+    reports: list[tuple[BatchReport, Path]] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def filled(self) -> list[ChunkResult]:
+        return [chunk for chunk in self.chunks if chunk.status == "filled"]
+
+    @property
+    def failed(self) -> list[ChunkResult]:
+        return [chunk for chunk in self.chunks if chunk.status == "failed"]
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Where a run tells how far it is; the defaults tell nobody."""
+
+    on_phase: Callable[[Phase, str], None] = lambda _phase, _text: None
+    on_upload: Callable[[int], None] = lambda _count: None
+    on_chunk: Callable[[ChunkResult], None] = lambda _result: None
+
+
+def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
+    """The template's parameters for a fleet that works off one folder: nobody waits for a long poll here."""
+    # The list below is split at commas, which a path may hold and this link's may not.
+    model = workspace / "model"
+    model.symlink_to(options.model_dir.resolve(), target_is_directory=True)
+    worker = {
+        "SCRIBEFLEET_MODEL": options.model,
+        "SCRIBEFLEET_MODEL_DIR": model,
+        "SCRIBEFLEET_DEVICE": "cpu",
+        "SCRIBEFLEET_CPU_THREADS": options.cpu_threads,
+        "SCRIBEFLEET_HEARTBEAT_SECONDS": 2,
+        "SCRIBEFLEET_LOCK_POLL_SECONDS": 1,
+        "SCRIBEFLEET_DRAIN_SECONDS": 20,
+    }
+    return {
+        "PoolSize": str(options.workers),
+        "MaxInstances": str(options.workers),
+        "LongPollSeconds": "1",
+        "MaxEmptyPolls": "3",
+        "ScanMinAgeSeconds": "0",
+        "PowerOffCommand": "",
+        "WorkerExtraEnvironment": ",".join(f"{name}={value}" for name, value in worker.items()),
+    }
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """The deployed fleet, as seen from this process."""
+
+    stack: Stack
+    s3: "S3Client"
+    sqs: "SQSClient"
+    ec2: "EC2Client"
+    ledger: Ledger
+
+    @classmethod
+    def of(cls, cloud: EmbeddedCloud, stack: Stack, clock: Clock) -> "_Fleet":
+        settings = Settings(
+            bucket=stack.bucket,
+            jobs_queue_url=stack.jobs_queue_url,
+            priority_queue_url=stack.priority_queue_url,
+            dead_letter_queue_url=stack.dead_letter_queue_url,
+            table_name=stack.table_name,
+        )
+        return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), Ledger(cloud.dynamodb(), settings, clock))
+
+    def instances_run(self) -> bool:
+        """Whether an instance is not stopped yet."""
+        answer = self.ec2.describe_instances(InstanceIds=list(self.stack.instance_ids))
+        return any(i["State"]["Name"] != "stopped" for r in answer["Reservations"] for i in r["Instances"])
+
+    def jobs_left(self) -> bool:
+        """Whether a job waits or is in hand."""
+        urls = (self.stack.jobs_queue_url, self.stack.priority_queue_url)
+        return any(queue_depth(self.sqs, url).total for url in urls)
+
+
+class Fill:
+    """One run over one folder.
+
+    Args:
+        logs: an existing directory for the logs of the cloud, the functions and the workers.
+    """
+
+    def __init__(self, recordings: Recordings, options: Options, watcher: Watcher, clock: Clock, logs: Path) -> None:
+        self._recordings = recordings
+        self._options = options
+        self._watcher = watcher
+        self._clock = clock
+        self._logs = logs
+        self._unresolved = {(s.session_path, gap.chunk): s for s in recordings.with_gaps for gap in s.gaps}
+        self._scanned = False
+        self.result = FillResult()
+
+    def run(self) -> FillResult:
+        """Run the fleet until every gap is filled or failed and its instances have stopped.
+
+        Ctrl-C ends it in order: workers hand back what they have in hand, and what is done is kept.
+
+        Raises:
+            EmbeddedCloudError: a part of the fleet did not work; the text says where its log is.
+        """
+        with ExitStack() as parts:
+            workspace = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="scribefleet-")))
+            self._watcher.on_phase("cloud", "starting the embedded cloud")
+            cloud = parts.enter_context(embedded_cloud(workspace, self._logs))
+            fleet = _Fleet.of(cloud, cloud.deploy(stack_parameters(self._options, workspace)), self._clock)
+            try:
+                self._upload(fleet)
+                self._let_it_run(cloud, fleet)
+            except KeyboardInterrupt:
+                self.result.interrupted = True
+            # Workers have ended by now, and what they did last is in the bucket.
+            self._watcher.on_phase("report", "collecting the report")
+            self._collect(fleet)
+            self._bring_reports_home(fleet)
+        return self.result
+
+    def _upload(self, fleet: _Fleet) -> None:
+        self._watcher.on_phase("upload", "uploading the recordings")
+
+        def upload(key: str) -> None:
+            fleet.s3.upload_file(str(self._recordings.directory / key), fleet.stack.bucket, key)
+            self._watcher.on_upload(1)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(upload, self._recordings.keys))
+        self._watcher.on_phase("scan", "scanning for gaps")
+
+    def _let_it_run(self, cloud: EmbeddedCloud, fleet: _Fleet) -> None:
+        supervisor = Supervisor(cloud, self._logs)
+        with ExitStack() as parts:
+            parts.enter_context(supervisor.running())
+            functions = parts.enter_context(deployed_functions(cloud, fleet.stack, self._logs))
+            schedule = ScheduleClock(deployed_rules(cloud), functions, self._clock, SPEED, self._on_invoked)
+            parts.enter_context(schedule.running())
+            self._watch(fleet, supervisor, schedule)
+
+    def _on_invoked(self, function: str, answer: dict[str, Any]) -> None:
+        """Told by the clock of each invocation: the phases shown are what the fleet really does."""
+        if function.endswith("-scanner") and not self._scanned:
+            self._scanned = True
+            self._watcher.on_phase("transcribe", f"{answer['enqueued']} gaps queued; an instance starts")
+
+    def _watch(self, fleet: _Fleet, supervisor: Supervisor, schedule: ScheduleClock) -> None:
+        last_progress = self._clock.monotonic()
+        looks_at_nothing = 0
+        while self._unresolved or fleet.instances_run():
+            self._clock.sleep(_LOOK_SECONDS)
+            if schedule.failure:
+                raise schedule.failure
+            if supervisor.gone_for_good:
+                log = self._logs / f"worker-{supervisor.gone_for_good[0]}.log"
+                raise EmbeddedCloudError(f"the worker keeps failing; see {log}")
+            if self._collect(fleet):
+                last_progress = self._clock.monotonic()
+            elif self._clock.monotonic() - last_progress > _STALL_SECONDS:
+                raise EmbeddedCloudError(f"no progress for {_STALL_SECONDS} s; the logs are in {self._logs}")
+            over = self._scanned and not fleet.jobs_left() and not fleet.instances_run()
+            looks_at_nothing = looks_at_nothing + 1 if over else 0
+            if looks_at_nothing >= _LOOKS_AT_NOTHING:
+                self._give_up_on_the_rest()
+
+    def _give_up_on_the_rest(self) -> None:
+        """A job that took its worker down again and again ends on the dead-letter queue with no one to say why."""
+        for (_, chunk), session in list(self._unresolved.items()):
+            self._resolve(ChunkResult(session, chunk, "failed", "its job ended without a result"))
+
+    def _collect(self, fleet: _Fleet) -> bool:
+        """Bring home the transcripts that are there by now and note the gaps that failed; returns whether any was."""
+        before = len(self.result.chunks)
+        for session in {s.session_path: s for s in self._unresolved.values()}.values():
+            for chunk, item in fleet.ledger.session_jobs(session.session_path).items():
+                if (session.session_path, chunk) not in self._unresolved:
+                    continue
+                if item["status"] in {"completed", "skipped"}:
+                    self._bring_home(fleet, transcript_key(session.session_path, chunk))
+                    self._resolve(ChunkResult(session, chunk, "filled"))
+                elif item["status"] == "failed":
+                    self._resolve(ChunkResult(session, chunk, "failed", str(item["error"])))
+        return len(self.result.chunks) > before
+
+    def _resolve(self, result: ChunkResult) -> None:
+        del self._unresolved[result.session.session_path, result.chunk]
+        self.result.chunks.append(result)
+        self._watcher.on_chunk(result)
+
+    def _bring_home(self, fleet: _Fleet, key: str) -> tuple[bytes, Path]:
+        body = fleet.s3.get_object(Bucket=fleet.stack.bucket, Key=key)["Body"].read()
+        return body, write_result(self._recordings.directory, key, body)
+
+    def _bring_reports_home(self, fleet: _Fleet) -> None:
+        if self._scanned:
+            self._bring_home(fleet, PENDING_JOBS_KEY)
+        pages = fleet.s3.get_paginator("list_objects_v2").paginate(Bucket=fleet.stack.bucket, Prefix=REPORTS_PREFIX)
+        for key in (item["Key"] for page in pages for item in page.get("Contents", ())):
+            body, path = self._bring_home(fleet, key)
+            if key.endswith(".json"):
+                self.result.reports.append((BatchReport.model_validate_json(body), path))

@@ -1,0 +1,97 @@
+"""A folder of recordings, laid out as in the bucket: read into the embedded cloud, results written beside it.
+
+Results are written under a temporary name and renamed, so that no reader and no interruption ever meets half a file.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from producer.scanner import ListedObject, ScanTally, SessionGaps, compare
+from shared.errors import ConfigurationError
+from shared.layout import USERS_PREFIX, parse_key, transcript_key
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """What a folder holds.
+
+    Attributes:
+        keys: every file under `users/` that fits the layout, sorted as S3 sorts keys.
+        sessions: how many sessions there are.
+        with_gaps: those with gaps.
+        ignored: files under `users/` that do not fit the layout.
+    """
+
+    directory: Path
+    keys: tuple[str, ...]
+    sessions: int
+    with_gaps: tuple[SessionGaps, ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def gaps(self) -> int:
+        return sum(len(session.gaps) for session in self.with_gaps)
+
+
+def read_recordings(directory: Path) -> Recordings:
+    """Look through the folder, with the scanner's own comparison.
+
+    Raises:
+        ConfigurationError: there are no recordings in it, or results could not be written beside them.
+    """
+    tally = ScanTally()
+    ignored: list[str] = []
+    objects = sorted(_files(directory), key=lambda listed: listed["Key"].encode(errors="surrogateescape"))
+    with_gaps = tuple(compare(objects, older_than=datetime.now(UTC), tally=tally, on_ignored=ignored.append))
+    keys = tuple(listed["Key"] for listed in objects if parse_key(listed["Key"]))
+    if not any(_is_audio(key) for key in keys):
+        raise ConfigurationError(
+            f"no recordings in {directory}: expected "
+            f"{directory}/users/USER/audio/sessions/SESSION/chunk-001.webm and the like"
+        )
+    if not os.access(directory, os.W_OK):
+        raise ConfigurationError(f"{directory} cannot be written to, and transcripts go beside their audio")
+    return Recordings(directory, keys, tally.sessions, with_gaps, tuple(ignored))
+
+
+def write_result(directory: Path, key: str, body: bytes) -> Path:
+    """Write an object of the bucket as a file of the folder, whole or not at all.
+
+    Raises:
+        ValueError: the key would lie outside the folder.
+    """
+    target = directory / key
+    if not target.resolve().is_relative_to(directory.resolve()):
+        raise ValueError(f"not a key of this folder: {key!r}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished.write_bytes(body)
+    unfinished.replace(target)
+    return target
+
+
+def transcript_exists(directory: Path, session_path: str, chunk: str) -> bool:
+    """Whether the folder holds the chunk's transcript."""
+    return (directory / transcript_key(session_path, chunk)).is_file()
+
+
+def _files(directory: Path) -> Iterator[ListedObject]:
+    root = directory / USERS_PREFIX
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file():
+                status = path.stat()
+                yield {
+                    "Key": path.relative_to(directory).as_posix(),
+                    "Size": status.st_size,
+                    "LastModified": datetime.fromtimestamp(status.st_mtime, UTC),
+                }
+
+
+def _is_audio(key: str) -> bool:
+    parsed = parse_key(key)
+    return parsed is not None and parsed.audio_chunk is not None
