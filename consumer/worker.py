@@ -78,7 +78,8 @@ class Worker:
             except PermanentJobError as error:
                 return self._dead_letter(message, job, error)
             except Aborted:
-                return self._give_back(message, job, "aborted: the worker was asked to stop", seconds=0)
+                self._give_back(message, job, "aborted: the worker was asked to stop", seconds=0)
+                return None
             except LeaseLostError:
                 # Another worker may have the job: whatever is known here is too late to be of use.
                 self.leases.drop([message])
@@ -169,7 +170,8 @@ class Worker:
             return self._dead_letter(message, job, exhausted)
         backoff = self.settings.retry_backoff_seconds * 2 ** (message.receives - 1)
         log.warning("job_will_be_retried", error=what, in_seconds=min(backoff, _LONGEST_BACKOFF_SECONDS))
-        return self._give_back(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
+        self._give_back(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
+        return None
 
     def _retry_unexpected(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
         record = self._retry_later(message, job, error)

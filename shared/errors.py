@@ -37,6 +37,10 @@ class LedgerError(ScribefleetError):
     """The ledger could not be read or written. Correctness never rests on it, so callers may go on."""
 
 
+class InstanceError(ScribefleetError):
+    """AWS refused to start or stop an instance for a reason that does not pass by itself: a person has to look."""
+
+
 class PermanentJobError(ScribefleetError):
     """No retry can help this job: it goes to the dead-letter queue.
 

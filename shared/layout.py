@@ -12,6 +12,8 @@ USERS_PREFIX = "users/"
 LOCK_KEY = "batch-lock.json"
 PENDING_JOBS_KEY = "batch-data/pending-jobs.json"
 REPORTS_PREFIX = "batch-reports/"
+MAX_KEY_BYTES = 1024
+"""The longest key that S3 takes, in UTF-8 (S3 User Guide, "Naming Amazon S3 objects")."""
 AUDIO_EXTENSIONS = ("webm", "aac", "m4a", "mp3", "wav", "ogg", "flac", "mp4", "mov", "m4v", "avi")
 
 # [0-9] and not \d, which takes digits of every script; ids may hold line breaks, which `.` would not match.
@@ -41,9 +43,21 @@ class SessionKey:
 
 
 def parse_key(key: str) -> SessionKey | None:
-    """What `key` is in a session's folder, or `None` when it does not fit the layout."""
+    """What `key` is in a session's folder, or `None` when it does not fit the layout.
+
+    A chunk whose transcript could have no key, because that one is longer than the audio's, does not fit either:
+    its job could never be finished.
+    """
     match = _KEY.fullmatch(key)
-    return SessionKey(*match.group(1, 2, 3, 4, 5)) if match else None
+    if match is None:
+        return None
+    parsed = SessionKey(*match.group(1, 2, 3, 4, 5))
+    # No character takes more than four bytes, so nearly every key is short enough at a glance.
+    if parsed.audio_chunk is not None and len(key) * 4 > MAX_KEY_BYTES - 32:
+        transcript = transcript_key(parsed.session_path, parsed.audio_chunk)
+        if len(transcript.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
+            return None
+    return parsed
 
 
 def session_path(user_id: str, session_id: str) -> str:

@@ -142,7 +142,7 @@ class Ledger:
             LedgerError: the table could not be read in full.
         """
         found: dict[str, Heartbeat] = {}
-        ids = list(instance_ids)
+        ids = list(dict.fromkeys(instance_ids))  # BatchGetItem refuses a key that comes twice
         for start in range(0, len(ids), _BATCH_GET):
             keys = [_key(_worker_key(instance), _HEARTBEAT) for instance in ids[start : start + _BATCH_GET]]
             for item in self._get_all(keys):
@@ -173,6 +173,9 @@ class Ledger:
     # --- the table
 
     def _note(self, job: ChunkJob, fields: dict[str, Any], keep_for: timedelta | None = None) -> None:
+        # The size goes with every state: `claim` takes an item without one for audio that has changed, and a job that
+        # was never claimed (a re-run, a claim while the table was away) would be queued again at each scan.
+        fields = {**fields, "audioSize": job.audio_size}
         if keep_for is not None:
             until = self._clock.now() + keep_for
             fields = {**fields, "requeueAfter": _epoch(until), "ttl": _epoch(until + timedelta(days=30))}

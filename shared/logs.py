@@ -20,7 +20,7 @@ def configure_logging(level: str = "info", style: Literal["auto", "json", "conso
     """
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

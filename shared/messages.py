@@ -47,6 +47,8 @@ class ChunkJob(WireModel):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
+        # JSON can spell half a surrogate pair; no key in S3 holds one, and asking S3 for it would raise.
+        self.audio_key.encode()
         audio = parse_key(self.audio_key)
         if audio is None or audio.audio_chunk != self.chunk:
             raise ValueError("audioKey is not the audio of the chunk")

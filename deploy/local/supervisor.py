@@ -101,7 +101,7 @@ class Supervisor:
         environment = clean_environment(
             {
                 **self._cloud.environment,
-                **self._worker_settings(instance_id),
+                **self._worker_settings(),
                 "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata,
             }
         )
@@ -139,10 +139,16 @@ class Supervisor:
         for instance_id in list(self._hosts):
             self._shut_down(instance_id)
 
-    def _worker_settings(self, instance_id: str) -> dict[str, str]:
-        """The worker's variables from the file that the instance's user data writes on its first boot."""
-        attribute = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
-        config = yaml.safe_load(base64.b64decode(attribute["UserData"]["Value"]))
+    def _worker_settings(self) -> dict[str, str]:
+        """The worker's variables from the file that the instances' user data writes on their first boot.
+
+        Read from the launch template: instances that the emulator's CloudFormation makes do not know theirs.
+        """
+        (template,) = self._ec2.describe_launch_templates()["LaunchTemplates"]
+        (version,) = self._ec2.describe_launch_template_versions(
+            LaunchTemplateId=template["LaunchTemplateId"], Versions=["$Latest"]
+        )["LaunchTemplateVersions"]
+        config = yaml.safe_load(base64.b64decode(version["LaunchTemplateData"]["UserData"]))
         files = {entry["path"]: entry["content"] for entry in config["write_files"]}
         lines = (line.partition("=") for line in files[WORKER_ENV_PATH].splitlines() if line.strip())
         return {name: value for name, _, value in lines}

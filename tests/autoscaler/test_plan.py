@@ -1,0 +1,308 @@
+"""The decision table: one test a row."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from autoscaler.model import Instance, InstanceState, Observation, Plan, Policy, StartInstance, StopInstance
+from autoscaler.plan import plan
+from shared.ledger import Heartbeat, WorkerState
+from shared.lock import Holder, LockState
+from shared.queues import QueueDepth
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+# 200 jobs x 5 s / 20 = 50 s of work: what one instance drains in the target time.
+POLICY = Policy(
+    max_instances=3,
+    target_drain_seconds=50,
+    real_time_factor=20,
+    chunk_seconds=5,
+    boot_limit=timedelta(minutes=5),
+    idle_limit=timedelta(minutes=5),
+    silent_limit=timedelta(minutes=4),
+)
+ONE = replace(POLICY, max_instances=1)
+HELD = LockState(holders=(Holder(user_id="u", session_id="talk-7", timestamp=NOW - timedelta(minutes=3)),))
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def instance(name: str, state: InstanceState = "running", *, minutes: float = 60, hold: bool = False) -> Instance:
+    """An instance whose run the autoscaler began `minutes` ago."""
+    return Instance(name, state, launch_time=ago(minutes), owned_since=ago(minutes), hold=hold)
+
+
+def theirs(name: str, state: InstanceState = "running", *, minutes: float = 60) -> Instance:
+    """An instance whose run a person began."""
+    return Instance(name, state, launch_time=ago(minutes))
+
+
+def beat(
+    name: str, state: WorkerState = "busy", *, seconds_ago: float = 10, idle_minutes: float | None = None
+) -> Heartbeat:
+    return Heartbeat(
+        instance_id=name,
+        state=state,
+        beat_at=NOW - timedelta(seconds=seconds_ago),
+        idle_since=None if idle_minutes is None else ago(idle_minutes),
+    )
+
+
+def decide(
+    *instances: Instance,
+    beats: tuple[Heartbeat, ...] | None = (),
+    policy: Policy = POLICY,
+    lock: LockState | None = None,
+    **depth: int,
+) -> Plan:
+    observation = Observation(
+        queue=QueueDepth(**depth),
+        lock=lock or LockState(),
+        instances=instances,
+        heartbeats=None if beats is None else {heartbeat.instance_id: heartbeat for heartbeat in beats},
+        problems=() if beats is not None else ("could not read the heartbeats (throttled)",),
+    )
+    return plan(observation, policy, NOW)
+
+
+def started(decided: Plan) -> tuple[int, tuple[str, ...]]:
+    """How many are to be started, from which candidates."""
+    starts = [action for action in decided.actions if isinstance(action, StartInstance)]
+    assert len(starts) <= 1
+    return (starts[0].count, starts[0].candidates) if starts else (0, ())
+
+
+def stopped(decided: Plan) -> list[str]:
+    return [action.instance_id for action in decided.actions if isinstance(action, StopInstance)]
+
+
+# --- nothing is touched
+
+
+def test_given_a_live_session_holds_the_lock_then_nothing_is_done_and_the_reason_names_it() -> None:
+    idle = instance("i-1")
+    decided = decide(
+        idle, instance("i-2", "stopped"), beats=(beat("i-1", "idle", idle_minutes=50),), lock=HELD, visible=9
+    )
+    assert decided == Plan((), "holding: live session talk-7 since 11:57")
+
+
+def test_given_an_unreadable_lock_then_nothing_is_done_and_the_reason_says_which_object() -> None:
+    unreadable = LockState(problem="s3://recordings/batch-lock.json is not a valid lock object")
+    decided = decide(instance("i-1", "stopped"), lock=unreadable, visible=9)
+    assert decided.actions == ()
+    assert "s3://recordings/batch-lock.json is not a valid lock object" in decided.reason
+
+
+@pytest.mark.parametrize("unknown", ["queue", "instances"])
+def test_given_an_unreadable_part_that_decisions_need_then_it_waits_and_says_what_it_could_not_read(
+    unknown: str,
+) -> None:
+    parts: dict[str, Any] = {
+        "queue": QueueDepth(visible=9),
+        "instances": (instance("i-1"), instance("i-2", "stopped")),
+        "heartbeats": {},
+        unknown: None,
+    }
+    observation = Observation(lock=LockState(), problems=(f"could not read the {unknown} (AccessDenied)",), **parts)
+    assert plan(observation, POLICY, NOW) == Plan((), f"waiting: could not read the {unknown} (AccessDenied)")
+
+
+# --- starting
+
+
+def test_given_a_waiting_job_and_a_stopped_instance_then_one_instance_is_started() -> None:
+    decided = decide(instance("i-1", "stopped"), visible=1)
+    assert started(decided) == (1, ("i-1",))
+    assert decided.reason == "starting 1: 1 job waits, 0 of 1 instance at work"
+
+
+def test_given_no_work_then_nothing_is_started_and_the_reason_says_so() -> None:
+    assert decide(instance("i-1", "stopped")) == Plan((), "nothing to do: no work waits, 0 instances run")
+
+
+def test_given_only_jobs_in_flight_or_delayed_then_nothing_is_started() -> None:
+    decided = decide(instance("i-1", "stopped"), in_flight=900, delayed=900)
+    assert decided == Plan((), "nothing to do: no work waits (900 in flight, 900 delayed), 0 instances run")
+
+
+@pytest.mark.parametrize(
+    ("visible", "in_flight", "delayed", "expected"),
+    [(1, 0, 0, 1), (200, 0, 0, 1), (201, 0, 0, 2), (1, 200, 0, 2), (1, 200, 200, 3), (100_000, 0, 0, 3)],
+)
+def test_given_a_backlog_then_as_many_start_as_drain_all_of_it_in_the_target_time_within_the_limit(
+    visible: int, in_flight: int, delayed: int, expected: int
+) -> None:
+    pool = [instance(f"i-{number}", "stopped") for number in range(5)]
+    decided = decide(*pool, visible=visible, in_flight=in_flight, delayed=delayed)
+    assert started(decided)[0] == expected
+
+
+def test_given_several_stopped_instances_then_all_are_candidates_in_the_order_of_their_ids() -> None:
+    pool = [instance(name, "stopped") for name in ("i-3", "i-1", "i-2")]
+    assert started(decide(*pool, visible=1)) == (1, ("i-1", "i-2", "i-3"))
+
+
+def test_given_an_instance_on_hold_then_it_is_no_candidate() -> None:
+    held = instance("i-1", "stopped", hold=True)
+    assert started(decide(held, instance("i-2", "stopped"), visible=1)) == (1, ("i-2",))
+
+
+def test_given_a_persons_stopped_instance_then_it_may_be_started() -> None:
+    assert started(decide(theirs("i-1", "stopped"), visible=1)) == (1, ("i-1",))
+
+
+def test_given_enough_instances_at_work_then_nothing_is_started_and_the_reason_counts_them() -> None:
+    decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(beat("i-1"),), visible=12)
+    assert decided == Plan((), "enough: 12 jobs wait, 1 of 1 instance at work")
+
+
+def test_given_max_instances_of_zero_then_nothing_is_started_and_the_reason_names_the_limit() -> None:
+    none = replace(POLICY, max_instances=0)
+    decided = decide(instance("i-1", "stopped"), policy=none, visible=2)
+    assert decided == Plan((), "not starting: 2 jobs wait, but max_instances is 0")
+
+
+# --- what counts as capacity
+
+
+@pytest.mark.parametrize("state", ["pending", "running"])
+def test_given_an_instance_within_the_boot_limit_then_it_counts_as_capacity(state: InstanceState) -> None:
+    decided = decide(instance("i-1", state, minutes=5), instance("i-2", "stopped"), visible=1)
+    assert decided.actions == ()
+
+
+@pytest.mark.parametrize("state", ["pending", "running"])
+def test_given_an_instance_beyond_the_boot_limit_without_a_heartbeat_then_another_is_started(
+    state: InstanceState,
+) -> None:
+    decided = decide(instance("i-1", state, minutes=5.1), instance("i-2", "stopped"), visible=1)
+    assert started(decided) == (1, ("i-2",))
+    assert stopped(decided) == []
+
+
+@pytest.mark.parametrize("state", ["starting", "idle", "busy", "locked"])
+def test_given_a_worker_with_a_fresh_heartbeat_then_it_counts_as_capacity(state: WorkerState) -> None:
+    decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(beat("i-1", state),), visible=1)
+    assert decided.actions == ()
+
+
+def test_given_a_draining_worker_then_it_is_no_capacity_and_another_is_started() -> None:
+    decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(beat("i-1", "draining"),), visible=1)
+    assert started(decided) == (1, ("i-2",))
+
+
+def test_given_a_silent_worker_then_it_is_no_capacity_and_another_is_started() -> None:
+    decided = decide(theirs("i-1"), instance("i-2", "stopped"), beats=(beat("i-1", seconds_ago=241),), visible=1)
+    assert started(decided) == (1, ("i-2",))
+
+
+def test_given_draining_from_the_run_before_then_the_new_run_counts_as_booting() -> None:
+    old = beat("i-1", "draining", seconds_ago=180)
+    decided = decide(instance("i-1", minutes=2), instance("i-2", "stopped"), beats=(old,), visible=1)
+    assert decided.actions == ()
+
+
+def test_given_unreadable_heartbeats_then_a_running_instance_counts_and_a_missing_one_is_still_started() -> None:
+    assert decide(instance("i-1"), instance("i-2", "stopped"), beats=None, visible=1).actions == ()
+    assert started(decide(instance("i-2", "stopped"), beats=None, visible=1)) == (1, ("i-2",))
+
+
+# --- waiting
+
+
+def test_given_the_only_instance_is_stopping_then_it_waits_for_it() -> None:
+    decided = decide(instance("i-1", "stopping"), policy=ONE, visible=1)
+    assert decided.actions == ()
+    assert decided.reason.startswith("waiting: i-1 is stopping, will retry")
+
+
+def test_given_a_message_that_comes_while_the_instance_stops_then_a_later_tick_starts_it() -> None:
+    states: tuple[InstanceState, ...] = ("running", "stopping", "stopped")
+    ticks = [decide(instance("i-1", s), beats=(beat("i-1", "draining"),), policy=ONE, visible=1) for s in states]
+    assert [started(tick)[0] for tick in ticks] == [0, 0, 1]
+
+
+def test_given_the_limit_is_used_up_by_a_useless_instance_then_it_waits_and_names_it() -> None:
+    decided = decide(
+        instance("i-1"), instance("i-2", "stopped"), beats=(beat("i-1", "draining"),), policy=ONE, visible=1
+    )
+    assert decided.actions == ()
+    assert decided.reason.startswith("waiting: i-1 is draining and max_instances is 1, will retry")
+
+
+def test_given_no_instance_that_could_ever_be_started_then_the_reason_says_that_the_pool_is_exhausted() -> None:
+    decided = decide(instance("i-1", "stopped", hold=True), visible=4)
+    assert decided.actions == ()
+    assert decided.reason == (
+        "waiting: the pool is exhausted: none of its 1 instance can be started, 1 on hold; "
+        "4 jobs wait, 0 of 1 instance at work"
+    )
+
+
+def test_given_more_instances_on_their_way_out_than_a_sentence_holds_then_the_rest_is_counted() -> None:
+    decided = decide(*(instance(f"i-{number}", "stopping") for number in range(5)), visible=1)
+    assert "i-2 is stopping and 2 more, will retry" in decided.reason
+
+
+# --- stopping
+
+
+def test_given_no_work_and_a_worker_idle_beyond_the_limit_then_its_instance_is_stopped() -> None:
+    decided = decide(instance("i-1"), beats=(beat("i-1", "idle", idle_minutes=6),))
+    assert stopped(decided) == ["i-1"]
+    assert decided.reason == "no work waits, 1 instance runs; stopping i-1: idle for 6m 00s"
+
+
+def test_given_a_worker_idle_within_the_limit_then_it_is_left_alone() -> None:
+    assert decide(instance("i-1"), beats=(beat("i-1", "idle", idle_minutes=5),)).actions == ()
+
+
+@pytest.mark.parametrize("depth", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_given_work_anywhere_on_the_queues_then_an_idle_worker_is_left_alone(depth: tuple[int, int, int]) -> None:
+    visible, in_flight, delayed = depth
+    idle = beat("i-1", "idle", idle_minutes=60)
+    decided = decide(instance("i-1"), beats=(idle,), visible=visible, in_flight=in_flight, delayed=delayed)
+    assert stopped(decided) == []
+
+
+@pytest.mark.parametrize("state", ["busy", "locked"])
+def test_given_a_fresh_worker_that_is_busy_or_locked_then_it_is_never_stopped(state: WorkerState) -> None:
+    assert decide(instance("i-1"), beats=(beat("i-1", state, idle_minutes=60),)).actions == ()
+
+
+def test_given_a_worker_that_drains_without_end_then_its_instance_is_stopped() -> None:
+    assert stopped(decide(instance("i-1"), beats=(beat("i-1", "draining", idle_minutes=6),))) == ["i-1"]
+
+
+def test_given_a_worker_silent_beyond_the_limit_then_its_instance_is_stopped_even_while_work_waits() -> None:
+    decided = decide(instance("i-1"), beats=(beat("i-1", "busy", seconds_ago=241),), visible=5)
+    assert stopped(decided) == ["i-1"]
+    assert decided.reason.endswith("stopping i-1: no heartbeat for 4m 01s")
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(9, []), (9.1, ["i-1"])])
+def test_given_no_heartbeat_at_all_then_the_instance_is_stopped_after_the_boot_and_the_silent_limit(
+    minutes: float, expected: list[str]
+) -> None:
+    assert stopped(decide(instance("i-1", minutes=minutes))) == expected
+
+
+def test_given_an_instance_pending_for_hours_then_it_is_not_stopped_because_ec2_would_refuse() -> None:
+    assert decide(instance("i-1", "pending", minutes=600)).actions == ()
+
+
+def test_given_a_persons_instance_then_it_is_never_stopped() -> None:
+    assert decide(theirs("i-1"), theirs("i-2"), beats=(beat("i-2", "idle", idle_minutes=60),)).actions == ()
+
+
+def test_given_an_instance_on_hold_then_it_is_never_stopped() -> None:
+    assert decide(instance("i-1", hold=True), beats=(beat("i-1", "idle", idle_minutes=60),)).actions == ()
+
+
+def test_given_unreadable_heartbeats_then_nothing_is_stopped() -> None:
+    assert decide(instance("i-1", minutes=600), beats=None).actions == ()

@@ -1,0 +1,212 @@
+"""What tests of all parts share: a real HTTP server that stands in for AWS, and a clock that is moved by hand.
+
+Type-checked tests name these types with `if TYPE_CHECKING: from tests.conftest import Cloud, FakeClock`; at run time
+they come in as fixtures only. Helpers of one part stay in that part's folder.
+"""
+
+import http.client
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.loaders import Loader
+from moto.server import ThreadedMotoServer
+
+from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
+from shared.layout import session_path, transcript_key
+from shared.settings import ENV_PREFIX, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+REGION = "us-east-1"
+BUCKET = "recordings"
+TABLE = "ledger"
+
+
+class FakeClock:
+    """A clock that stands still until a test moves it, or until code under test sleeps; safe to share by threads.
+
+    It starts at the real time of day, because moto stamps objects, messages and instances with the real time, and
+    code under test compares the two. A test that needs something to be old advances this clock.
+    """
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+        self._monotonic = 1000.0
+        self._moving = threading.Lock()
+
+    def now(self) -> datetime:
+        with self._moving:
+            return self._now
+
+    def monotonic(self) -> float:
+        with self._moving:
+            return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        with self._moving:
+            self._now += timedelta(seconds=seconds)
+            self._monotonic += seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The fleet's resources, empty and fresh, on a server in this process.
+
+    Attributes:
+        endpoint: URL of the server.
+        settings: point at the resources below; waits are short, so that no test lasts.
+    """
+
+    endpoint: str
+    settings: Settings
+    s3: "S3Client"
+    sqs: "SQSClient"
+    dynamodb: "DynamoDBClient"
+    ec2: "EC2Client"
+
+    def settings_with(self, **changes: Any) -> Settings:
+        """The settings with some fields changed, and checked like any others."""
+        return Settings(**{**self.settings.model_dump(), **changes})
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which another process finds this cloud and reads the same settings."""
+        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        ours = {(ENV_PREFIX + name).upper(): str(value) for name, value in fields.items()}
+        return ours | {name: os.environ[name] for name in _aws_environment(self.endpoint)}
+
+    def put_audio(self, user: str, session: str, chunk: str, ext: str = "webm", body: bytes = b"audio") -> str:
+        """Store a chunk's audio; returns its key."""
+        return self._put(f"{session_path(user, session)}/chunk-{chunk}.{ext}", body)
+
+    def put_transcript(self, user: str, session: str, chunk: str, content: Mapping[str, Any] | None = None) -> str:
+        """Store a chunk's transcript, by default a live one of silence; returns its key."""
+        body = json.dumps({"segments": []} if content is None else content).encode()
+        return self._put(transcript_key(session_path(user, session), chunk), body)
+
+    def _put(self, key: str, body: bytes) -> str:
+        self.s3.put_object(Bucket=self.settings.bucket, Key=key, Body=body)
+        return key
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """URL of moto's server: one for each test process, on a free port."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request would bury what a test logs
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def service_models() -> Loader:
+    """botocore's descriptions of the services, parsed once: they are most of what a new client costs."""
+    return Loader()
+
+
+@pytest.fixture
+def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """An empty cloud with the fleet's bucket, queues and table; this process's AWS variables point at it."""
+    for name in os.environ:
+        if name.startswith(("AWS_", ENV_PREFIX)):
+            monkeypatch.delenv(name)
+    for name, value in _aws_environment(moto_endpoint).items():
+        monkeypatch.setenv(name, value)
+    # boto3 keeps the first session of a process, with the profile that it found then.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", _session(service_models))
+    _reset(moto_endpoint)
+    s3, sqs, dynamodb = s3_client(), sqs_client(), dynamodb_client()
+    s3.create_bucket(Bucket=BUCKET)
+    _create_table(dynamodb)
+    return Cloud(endpoint=moto_endpoint, settings=_settings(sqs), s3=s3, sqs=sqs, dynamodb=dynamodb, ec2=ec2_client())
+
+
+def _aws_environment(endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        # A developer's profile must not reach the tests, nor the tests a developer's account.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def _session(service_models: Loader) -> boto3.Session:
+    session = botocore.session.get_session()
+    session.register_component("data_loader", service_models)
+    return boto3.Session(botocore_session=session)
+
+
+def _reset(endpoint: str) -> None:
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", "/moto-api/reset")
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+def _create_table(dynamodb: "DynamoDBClient") -> None:
+    dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[
+            {"AttributeName": "sessionPath", "KeyType": "HASH"},
+            {"AttributeName": "chunk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "sessionPath", "AttributeType": "S"},
+            {"AttributeName": "chunk", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def _settings(sqs: "SQSClient") -> Settings:
+    """Create the queues; the settings that name them, with no wait that a test would notice."""
+    dead_letters = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    attributes: dict[QueueAttributeNameType, str] = {
+        "VisibilityTimeout": "30",
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5}),
+    }
+    return Settings(
+        bucket=BUCKET,
+        jobs_queue_url=sqs.create_queue(QueueName="jobs", Attributes=attributes)["QueueUrl"],
+        priority_queue_url=sqs.create_queue(QueueName="jobs-priority", Attributes=attributes)["QueueUrl"],
+        dead_letter_queue_url=dead_letters,
+        table_name=TABLE,
+        long_poll_seconds=0,
+        visibility_timeout_seconds=30,
+        retry_backoff_seconds=0,
+        lock_poll_seconds=0.1,
+        heartbeat_seconds=1,
+        model="tiny.en",
+        device="cpu",
+    )

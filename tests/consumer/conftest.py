@@ -1,0 +1,250 @@
+"""A worker over the test cloud, with real audio and a transcriber that says what a test tells it to."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from consumer.audio import DecodedAudio
+from consumer.heart import Heart
+from consumer.instance import WorkerInstance
+from consumer.jobqueue import JobQueue
+from consumer.leases import LeaseKeeper
+from consumer.metadata import InstanceIdentity
+from consumer.record import RunRecord
+from consumer.run import Runner
+from consumer.stopping import StopRequest
+from consumer.transcriber import Transcription
+from consumer.worker import Worker
+from shared.clock import iso
+from shared.instances import STARTED_AT_TAG
+from shared.ledger import Ledger
+from shared.lock import SessionLock
+from shared.messages import ChunkJob, chunk_job
+from shared.settings import Settings
+from shared.transcripts import Segment, Word
+
+if TYPE_CHECKING:
+    from tests.conftest import Cloud, FakeClock
+
+AUDIO = (Path(__file__).parents[2] / "samples/two_cities/restart/chunk-010.webm").read_bytes()
+
+
+@dataclass(slots=True)
+class ScriptedTranscriber:
+    """Hears the same two words in everything, after whatever a test wants to happen meanwhile."""
+
+    model_name: str = "scripted"
+    device: str = "cpu"
+    during: Callable[[], None] = lambda: None
+    calls: int = 0
+
+    def transcribe(self, audio: DecodedAudio, *, should_abort: Callable[[], bool]) -> Transcription:
+        self.calls += 1
+        self.during()
+        words = tuple(
+            Word(word=w, start=0.1 * n, end=0.1 * n + 0.1, probability=0.9) for n, w in enumerate(("hello", "you"))
+        )
+        segment = Segment(text="hello you", start=0.0, end=0.3, words=words)
+        return Transcription(language="en", language_probability=1.0, segments=(segment,))
+
+
+@dataclass(slots=True)
+class Crew:
+    """Everything of one worker process, over the test cloud and the test clock."""
+
+    cloud: "Cloud"
+    clock: "HookedClock"
+    settings: Settings
+    instance_id: str | None = None
+    transcriber: ScriptedTranscriber = field(default_factory=ScriptedTranscriber)
+    until_empty: bool = True
+    hung: list[bool] = field(default_factory=list)
+    worker: Worker = field(init=False)
+    runner: Runner = field(init=False)
+    leases: LeaseKeeper = field(init=False)
+    lock: SessionLock = field(init=False)
+
+    def __post_init__(self) -> None:
+        queue = JobQueue(self.cloud.sqs, self.settings, self.clock)
+        ledger = Ledger(self.cloud.dynamodb, self.settings, self.clock)
+        self.leases = LeaseKeeper(queue, self.settings, self.clock, lambda: self.hung.append(True))
+        self.lock = SessionLock(self.cloud.s3, self.settings.bucket, self.clock, timedelta(minutes=30))
+        worker_id = self.instance_id or "host-1"
+        self.worker = Worker(
+            worker_id,
+            self.settings,
+            self.clock,
+            self.cloud.s3,
+            queue,
+            self.leases,
+            ledger,
+            self.transcriber,
+            StopRequest(self.clock, self.settings.drain_seconds),
+        )
+        instance = None
+        if self.instance_id:
+            instance = WorkerInstance(self.cloud.ec2, InstanceIdentity(self.instance_id, "g4dn.xlarge"), "")
+        heart = Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds)
+        record = RunRecord(started=self.clock.now(), model_load_seconds=1.5)
+        self.runner = Runner(self.worker, heart, self.lock.read, instance, record, self.until_empty)
+
+    # --- what a test puts in
+
+    def job(
+        self, chunk: str = "001", *, audio: bytes = AUDIO, user: str = "alice", session: str = "s1", **more: Any
+    ) -> ChunkJob:
+        """Stores a chunk and queues its job."""
+        key = self.cloud.put_audio(user, session, chunk, body=audio)
+        job = chunk_job(bucket=self.settings.bucket, audio_key=key, audio_size=len(audio), enqueued_at=self.clock.now())
+        job = job.model_copy(update=more)
+        self.send(job.to_json())
+        return job
+
+    def send(self, body: str, queue_url: str | None = None) -> None:
+        self.cloud.sqs.send_message(QueueUrl=queue_url or self.settings.jobs_queue_url, MessageBody=body)
+
+    # --- what a test looks at
+
+    def transcript(self, job: ChunkJob) -> dict[str, Any]:
+        body = self.cloud.s3.get_object(Bucket=job.bucket, Key=job.transcript_key)["Body"].read()
+        content: dict[str, Any] = json.loads(body)
+        return content
+
+    def before_each_poll(self, then: Callable[[], None]) -> None:
+        """Call `then` before each receive from the jobs queue."""
+        jobs_queue = self.settings.jobs_queue_url.rsplit("/", 1)[-1]
+
+        def hook(params: dict[str, Any], **_: Any) -> None:
+            if str(json.loads(params["body"])["QueueUrl"]).endswith(f"/{jobs_queue}"):
+                then()
+
+        self.cloud.sqs.meta.events.register("before-call.sqs.ReceiveMessage", hook)
+
+    def ledger_status(self, job: ChunkJob) -> str:
+        return str(self.worker.ledger.session_jobs(job.session_path)[job.chunk]["status"])
+
+    def waiting(self) -> tuple[int, int]:
+        """Visible and in-flight messages of the jobs queue."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.cloud.sqs.get_queue_attributes(QueueUrl=self.settings.jobs_queue_url, AttributeNames=names)
+        return int(counts["Attributes"][names[0]]), int(counts["Attributes"][names[1]])
+
+    def dead_letters(self) -> list[tuple[str, str]]:
+        """The reason and the body of each dead letter."""
+        answer = self.cloud.sqs.receive_message(
+            QueueUrl=self.settings.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        return [(m["MessageAttributes"]["reason"]["StringValue"], m["Body"]) for m in answer.get("Messages", [])]
+
+    def reports(self) -> list[dict[str, Any]]:
+        listed = self.cloud.s3.list_objects_v2(Bucket=self.settings.bucket, Prefix="batch-reports/").get("Contents", [])
+        bodies = (
+            self.cloud.s3.get_object(Bucket=self.settings.bucket, Key=item["Key"])["Body"].read()
+            for item in listed
+            if item["Key"].endswith(".json")
+        )
+        return [json.loads(body) for body in bodies]
+
+    def heartbeat_state(self) -> str:
+        worker_id = self.worker.worker_id
+        return self.worker.ledger.heartbeats([worker_id])[worker_id].state
+
+
+MakeCrew = Callable[..., Crew]
+
+
+class HookedClock:
+    """A clock that stands still but for sleeps, and tells a test of each of them."""
+
+    def __init__(self, clock: "FakeClock") -> None:
+        self._clock = clock
+        self.on_sleep: Callable[[], None] = lambda: None
+        self.now = clock.now
+        self.monotonic = clock.monotonic
+        self.advance = clock.advance
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        self.on_sleep()
+
+
+Refuse = Callable[..., Callable[[], int]]
+
+
+@pytest.fixture
+def refuse() -> Refuse:
+    """Makes a client's operation fail, for ever or some times; gives a function that says how often it did."""
+
+    def make(client: Any, operation: str, code: str, status: int, times: int = 1_000_000) -> Callable[[], int]:
+        failed = 0
+
+        def answer(**_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+            nonlocal failed
+            if failed >= times:
+                return None
+            failed += 1
+            error = {"Code": code, "Message": "refused by the test"}
+            return AWSResponse("", status, {}, b""), {
+                "Error": error,
+                "ResponseMetadata": {"HTTPStatusCode": status},
+            }
+
+        client.meta.events.register(f"before-call.{operation}", answer)
+        return lambda: failed
+
+    return make
+
+
+@pytest.fixture
+def crew(cloud: "Cloud", clock: "FakeClock") -> MakeCrew:
+    """Makes a worker; settings can be changed by name."""
+
+    def make(
+        *,
+        instance_id: str | None = None,
+        transcriber: ScriptedTranscriber | None = None,
+        until_empty: bool = True,
+        **settings: Any,
+    ) -> Crew:
+        hooked = HookedClock(clock)
+        return Crew(
+            cloud,
+            hooked,
+            cloud.settings_with(**settings),
+            instance_id,
+            transcriber or ScriptedTranscriber(),
+            until_empty,
+        )
+
+    return make
+
+
+@pytest.fixture
+def instance(cloud: "Cloud", clock: "FakeClock") -> Callable[..., str]:
+    """Makes a running instance of the pool, started by the autoscaler or (`owned=False`) by someone else."""
+
+    def make(*, owned: bool, started_seconds_ago: float = 0) -> str:
+        made = cloud.ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        if owned:
+            tag: Any = {"Key": STARTED_AT_TAG, "Value": iso(clock.now() - timedelta(seconds=started_seconds_ago))}
+            cloud.ec2.create_tags(Resources=[made], Tags=[tag])
+        return str(made)
+
+    return make
+
+
+@pytest.fixture
+def state_of(cloud: "Cloud") -> Callable[[str], str]:
+    """The state of an instance, as EC2 says it."""
+
+    def state(instance_id: str) -> str:
+        answer = cloud.ec2.describe_instances(InstanceIds=[instance_id])
+        return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+    return state

@@ -1,0 +1,316 @@
+import functools
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+
+import av
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from consumer.audio import SAMPLE_RATE, DecodedAudio, decode, judge
+from shared.errors import PermanentJobError
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"
+SECONDS = 3.0
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+# name: container, codec, sample rate, layout, options of the muxer
+FORMATS: Mapping[str, tuple[str, str, int, str, Mapping[str, str]]] = {
+    "webm": ("webm", "libopus", 48_000, "mono", NO_OPTIONS),
+    "live-webm": ("webm", "libopus", 48_000, "mono", {"live": "1"}),
+    "ogg": ("ogg", "libopus", 48_000, "stereo", NO_OPTIONS),
+    "mp3": ("mp3", "libmp3lame", 16_000, "mono", NO_OPTIONS),
+    "mp3-44k": ("mp3", "libmp3lame", 44_100, "stereo", {"id3v2_version": "0", "write_xing": "0"}),
+    "flac": ("flac", "flac", 44_100, "stereo", NO_OPTIONS),
+    "m4a": ("ipod", "aac", 44_100, "mono", NO_OPTIONS),
+    "fragmented-mp4": (
+        "mp4",
+        "aac",
+        44_100,
+        "mono",
+        {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"},
+    ),
+    "mov": ("mov", "aac", 44_100, "mono", NO_OPTIONS),
+    "adts": ("adts", "aac", 44_100, "mono", NO_OPTIONS),
+    "wav": ("wav", "pcm_s16le", 16_000, "mono", NO_OPTIONS),
+    "wav-8k-stereo": ("wav", "pcm_s16le", 8_000, "stereo", NO_OPTIONS),
+    "wav-24bit": ("wav", "pcm_s24le", 48_000, "stereo", NO_OPTIONS),
+    "avi": ("avi", "libmp3lame", 44_100, "mono", NO_OPTIONS),
+}
+
+
+@functools.cache
+def recording(name: str, *, video: bool = False, audio: bool = True) -> bytes:
+    """Three seconds of a tone as a file of the format; with a picture when `video`."""
+    container, codec, rate, layout, options = FORMATS[name]
+    target = BytesIO()
+    with av.open(target, "w", format=container, options=dict(options)) as output:
+        # Both streams are announced before the first packet, because that writes the header.
+        picture = output.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p") if video else None
+        sound = output.add_stream(codec, rate=rate, layout=layout) if audio else None
+        if picture is not None:
+            for number in range(int(SECONDS * 10)):
+                frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
+                frame.pts = number
+                output.mux(picture.encode(frame))
+            output.mux(picture.encode(None))
+        if isinstance(sound, av.AudioStream):
+            resampler = av.AudioResampler(sound.format.name, layout, rate, frame_size=sound.frame_size or 1024)
+            for part in [*resampler.resample(tone()), *resampler.resample(None)]:
+                output.mux(sound.encode(part))
+            output.mux(sound.encode(None))
+    return target.getvalue()
+
+
+def tone() -> av.AudioFrame:
+    wave = 8_000 * np.sin(np.arange(int(SECONDS * SAMPLE_RATE)) * 2 * np.pi * 330 / SAMPLE_RATE)
+    frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    frame.pts = 0
+    return frame
+
+
+def chunk(number: int, kind: str = "restart") -> bytes:
+    return (SAMPLES / kind / f"chunk-{number:03d}.webm").read_bytes()
+
+
+def outcome(data: bytes, *, chunk_seconds: float = 5.0) -> DecodedAudio | str:
+    """The audio, or the reason why there is none."""
+    try:
+        return decode(data, chunk_seconds=chunk_seconds)
+    except PermanentJobError as error:
+        return error.reason
+
+
+def passes_for_whole(result: DecodedAudio | str) -> bool:
+    return isinstance(result, DecodedAudio) and result.partial is None
+
+
+def assert_honest(result: DecodedAudio | str, *, whole_seconds: float) -> None:
+    """Damage may end in a failure or be flagged; only what lost nothing worth hearing may pass for whole."""
+    if isinstance(result, str):
+        assert result in {"audio-damaged", "audio-headerless", "audio-not-audio", "audio-no-audio-stream"}
+    elif result.partial is None:
+        assert result.seconds >= min(0.95 * whole_seconds, whole_seconds - 0.05)
+    else:
+        assert 0 < result.partial.decoded_seconds < 0.95 * result.partial.expected_seconds + 0.001
+        assert result.seconds >= 0.5 * result.partial.expected_seconds
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_given_a_whole_file_of_any_format_when_decoded_then_it_is_clean_mono_at_16_khz(name: str) -> None:
+    audio = decode(recording(name), chunk_seconds=5)
+
+    assert audio.partial is None
+    assert audio.seconds == pytest.approx(SECONDS, abs=0.06)
+    assert audio.samples.dtype == np.float32
+    assert audio.samples.shape == (round(audio.seconds * SAMPLE_RATE),)
+    assert 0.1 < np.abs(audio.samples).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["avi", "mov"])
+def test_given_sound_with_a_picture_when_decoded_then_the_sound_is_clean(name: str) -> None:
+    assert decode(recording(name, video=True), chunk_seconds=5).partial is None
+
+
+@pytest.mark.parametrize("name", ["avi", "mov"])
+def test_given_a_picture_without_sound_then_the_reason_is_that_there_is_no_audio_stream(name: str) -> None:
+    assert outcome(recording(name, video=True, audio=False)) == "audio-no-audio-stream"
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_given_a_chunk_as_a_browser_recorded_it_then_all_of_it_is_heard(number: int) -> None:
+    audio = decode(chunk(number), chunk_seconds=5)
+
+    assert audio.partial is None
+    assert audio.seconds == pytest.approx(0.96 if number == 10 else 4.98)
+
+
+def test_given_the_first_timeslice_of_a_recorder_then_all_of_it_is_heard() -> None:
+    assert passes_for_whole(outcome(chunk(1, "timeslice")))
+
+
+@pytest.mark.parametrize("number", range(2, 11))
+def test_given_a_later_timeslice_then_the_reason_says_that_it_needs_the_first_chunk(number: int) -> None:
+    with pytest.raises(PermanentJobError, match="first chunk of its session") as failure:
+        decode(chunk(number, "timeslice"), chunk_seconds=5)
+    assert failure.value.reason == "audio-headerless"
+
+
+def test_given_no_bytes_then_the_reason_is_empty() -> None:
+    assert outcome(b"") == "audio-empty"
+
+
+@pytest.mark.parametrize(
+    ("data", "looks_like"),
+    [
+        (b"\n<!DOCTYPE html><html><body>secret</body></html>", "an HTML page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML document"),
+        (b'{"message": "secret"}', "a JSON document"),
+        (b"#EXTM3U\n#EXTINF:5,\nchunk.webm\n", "a playlist"),
+        (b"PK\x03\x04" + bytes(60), "a compressed archive"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(60), "an image"),
+        ("secret words, spoken by nobody, naïvely, and more of them".encode(), "plain text"),
+        (bytes(5000), "data of no known format"),
+    ],
+)
+def test_given_something_else_than_audio_then_the_detail_names_it_and_quotes_nothing(
+    data: bytes, looks_like: str
+) -> None:
+    with pytest.raises(PermanentJobError) as failure:
+        decode(data, chunk_seconds=5)
+    assert failure.value.reason == "audio-not-audio"
+    assert failure.value.detail == f"{looks_like} instead of audio"
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10)])
+def test_given_a_playlist_that_names_a_file_of_this_machine_then_the_file_is_not_heard(
+    tag: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "private.wav").write_bytes(recording("wav"))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:3,\nfile:{tmp_path}/private.wav\n#EXT-X-ENDLIST\n"
+
+    assert outcome(tag + playlist.encode()) == "audio-not-audio"
+
+
+CUTS_PER_MILLE = (*range(0, 1000, 20), 999)
+HEADER_CUTS = (1, 4, 5, 36, 48, 150, 200, 262, 263, 275, 300)
+
+
+@pytest.mark.parametrize("number", [1, 10])
+def test_given_a_chunk_cut_anywhere_then_it_never_passes_for_more_than_was_heard(number: int) -> None:
+    data = chunk(number)
+    whole = decode(data, chunk_seconds=5).seconds
+    cuts = [*HEADER_CUTS, *(len(data) * cut // 1000 for cut in CUTS_PER_MILLE[1:])]
+
+    results = [outcome(data[:at]) for at in cuts]
+
+    for result in results:
+        assert_honest(result, whole_seconds=whole)
+    assert results[: len(HEADER_CUTS)] == [*["audio-not-audio"] * 1, *["audio-damaged"] * (len(HEADER_CUTS) - 1)]
+    assert any(isinstance(result, DecodedAudio) and result.partial for result in results)
+    assert passes_for_whole(results[-1])  # this cut goes through the index behind the audio
+
+
+def test_given_a_timeslice_with_header_cut_within_a_block_then_it_never_passes_for_more_than_was_heard() -> None:
+    """Between two blocks nothing in a stream of open size tells a cut from an end, so no cut here falls there."""
+    data = chunk(1, "timeslice")
+
+    results = {cut: outcome(data[: len(data) * cut // 1000]) for cut in CUTS_PER_MILLE[1:]}
+
+    for result in results.values():
+        assert_honest(result, whole_seconds=4.98)
+    assert results[100] == "audio-damaged"
+    assert not passes_for_whole(results[900])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("share", [0.02, 0.15, 0.31, 0.45, 0.62, 0.78, 0.9])
+def test_given_a_file_of_any_format_that_lost_its_end_then_it_does_not_pass_for_whole(name: str, share: float) -> None:
+    data = recording(name)
+
+    result = outcome(data[: int(len(data) * share)], chunk_seconds=SECONDS)
+
+    assert not passes_for_whole(result)
+    assert_honest(result, whole_seconds=SECONDS)
+
+
+def test_given_a_short_last_chunk_that_was_cut_then_its_own_length_is_expected_not_that_of_a_full_one() -> None:
+    data = chunk(10)
+
+    audio = decode(data[: len(data) * 7 // 10], chunk_seconds=5)
+
+    assert audio.partial is not None
+    assert audio.partial.expected_seconds == pytest.approx(0.96)
+
+
+@pytest.mark.parametrize("kind", ["restart", "timeslice"])
+def test_given_a_block_whose_header_is_spoilt_when_the_decoder_stops_there_then_it_is_noticed(kind: str) -> None:
+    data = chunk(1, kind)
+    header = data.index(b"\x81" + (2400).to_bytes(2, "big") + b"\x80\xff") - 3  # the block at 2.4 s, from its id on
+
+    with pytest.raises(PermanentJobError, match=r"decoded 2\.\d+ s of the 4\.9\d s expected") as failure:
+        decode(data[:header] + b"\xff" * 12 + data[header + 12 :], chunk_seconds=5)
+    assert failure.value.reason == "audio-damaged"
+
+
+def test_given_a_header_and_nothing_behind_it_then_it_is_damaged_and_not_silence() -> None:
+    data = chunk(1, "timeslice")
+
+    assert outcome(data[: data.index(b"\x1f\x43\xb6\x75")]) == "audio-damaged"
+
+
+@pytest.mark.parametrize(
+    ("decoded", "expected", "partial"),
+    [(5, 5, False), (4.75, 5, False), (4.74, 5, True), (2.5, 5, True), (0.91, 0.96, False), (0.9, 0.96, True)],
+)
+def test_given_a_share_of_at_least_half_when_judged_then_what_is_missing_is_flagged(
+    decoded: float, expected: float, partial: bool
+) -> None:
+    verdict = judge(decoded, expected)
+
+    assert (verdict is not None) == partial
+    if verdict is not None:
+        assert (verdict.decoded_seconds, verdict.expected_seconds) == (decoded, expected)
+
+
+@pytest.mark.parametrize(("decoded", "expected"), [(2.49, 5), (0, 5), (0, 0)])
+def test_given_less_than_half_or_nothing_when_judged_then_it_is_damaged(decoded: float, expected: float) -> None:
+    with pytest.raises(PermanentJobError) as failure:
+        judge(decoded, expected)
+    assert failure.value.reason == "audio-damaged"
+
+
+MAGICS = (b"", b"\x1a\x45\xdf\xa3", b"OggS\x00", b"RIFF\xff\xff\x00\x00WAVEfmt ", b"\x00\x00\x00\x18ftypisom", b"fLaC")
+MORE_MAGICS = (
+    b"ID3\x04\x00\x00\x00\x00\x00\x05",
+    b"\xff\xfb\x90\x00",
+    b"\xff\xf1\x50\x80",
+    b"RIFF\x00\x00\x00\x00AVI ",
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(MAGICS + MORE_MAGICS), st.binary(max_size=3000))
+def test_given_garbage_behind_any_magic_number_then_it_is_a_reason_or_real_samples(magic: bytes, rest: bytes) -> None:
+    result = outcome(magic + rest)
+
+    assert isinstance(result, str) or len(result.samples) > 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(FORMATS)), st.floats(0, 1), st.binary(min_size=1, max_size=300))
+@example("webm", 0.5, bytes(200))
+def test_given_spoilt_bytes_anywhere_in_a_file_then_it_is_a_reason_or_real_samples(
+    name: str, place: float, spoilt: bytes
+) -> None:
+    data = recording(name)
+    at = int(place * (len(data) - 1))
+
+    result = outcome(data[:at] + spoilt + data[at + len(spoilt) :])
+
+    assert isinstance(result, str) or len(result.samples) > 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(["restart", "timeslice"]), st.floats(0.01, 1), st.binary(min_size=1, max_size=300))
+@example("restart", 0.5, bytes(200))
+@example("timeslice", 0.5, b"\xff" * 200)
+def test_given_spoilt_bytes_in_the_audio_of_a_real_chunk_then_it_is_honest_about_them(
+    kind: str, place: float, spoilt: bytes
+) -> None:
+    data = chunk(1, kind)
+    at = int(place * (len(data) - 1))
+
+    assert_honest(outcome(data[:at] + spoilt + data[at + len(spoilt) :]), whole_seconds=4.98)
+
+
+def test_given_damage_then_the_decoder_writes_nothing_past_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    data = chunk(1)
+
+    outcome(data[: len(data) // 3])
+    outcome(b"\x1a\x45\xdf\xa3" + bytes(range(256)) * 4)
+
+    assert capfd.readouterr() == ("", "")

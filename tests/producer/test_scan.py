@@ -1,0 +1,243 @@
+"""A whole scan: what it queues, what it writes, and when it queues nothing."""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from producer.handler import handler
+from producer.scan import Scanner
+from shared.ledger import Ledger
+from shared.lock import SessionLock
+from shared.messages import ChunkJob, parse_job
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.conftest import Cloud, FakeClock
+
+
+def scanner(cloud: "Cloud", clock: "FakeClock", settings: Settings | None = None) -> Scanner:
+    return Scanner.from_settings(settings or cloud.settings_with(scan_min_age_seconds=0), clock)
+
+
+def queued_jobs(cloud: "Cloud") -> list[ChunkJob]:
+    """Takes everything off the jobs queue, in the order of sending."""
+    jobs = []
+    while messages := cloud.sqs.receive_message(QueueUrl=cloud.settings.jobs_queue_url, MaxNumberOfMessages=10).get(
+        "Messages"
+    ):
+        for message in messages:
+            jobs.append(parse_job(message["Body"], bucket=cloud.settings.bucket))
+            cloud.sqs.delete_message(QueueUrl=cloud.settings.jobs_queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return jobs
+
+
+def read_json(cloud: "Cloud", key: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(cloud.s3.get_object(Bucket=cloud.settings.bucket, Key=key)["Body"].read())
+    return content
+
+
+def lock_of(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
+    return SessionLock(cloud.s3, cloud.settings.bucket, clock, timedelta(minutes=30))
+
+
+@pytest.fixture(autouse=True)
+def _after_the_recording(clock: "FakeClock") -> None:
+    """The recordings of a test are made at the real time; scans happen a little later."""
+    clock.advance(60)
+
+
+def test_a_gap_is_queued_once_though_two_scans_run(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001", body=b"12345")
+    first = scanner(cloud, clock).scan(enqueue=True)
+    second = scanner(cloud, clock).scan(enqueue=True)
+    assert first.enqueued
+    assert first.enqueued.queued == 1
+    assert second.enqueued
+    assert (second.enqueued.queued, second.enqueued.already_queued) == (0, 1)
+    [job] = queued_jobs(cloud)
+    assert (job.user_id, job.session_id, job.chunk, job.audio_size) == ("alice", "s1", "001", 5)
+    assert job.transcript_key == "users/alice/audio/sessions/s1/transcription-chunk-001.json"
+    assert job.scan_id == first.pending.scan_id
+
+
+def test_a_gap_is_queued_again_once_its_message_could_have_expired(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    scanner(cloud, clock).scan(enqueue=True)
+    clock.advance(cloud.settings.queue_retention_seconds + 1)
+    again = scanner(cloud, clock).scan(enqueue=True)
+    assert again.enqueued
+    assert again.enqueued.queued == 1
+
+
+def test_a_chunk_that_failed_is_left_alone_until_its_audio_is_another(cloud: "Cloud", clock: "FakeClock") -> None:
+    # given: its job went to the dead-letter queue
+    cloud.put_audio("alice", "s1", "001", body=b"broken")
+    scanner(cloud, clock).scan(enqueue=True)
+    [job] = queued_jobs(cloud)
+    Ledger(cloud.dynamodb, cloud.settings, clock).finished(job, "failed", error="audio-damaged")
+    # when, then: a later scan does not start a GPU for it
+    clock.advance(86_400)
+    later = scanner(cloud, clock).scan(enqueue=True)
+    assert later.enqueued
+    assert (later.enqueued.queued, later.enqueued.already_queued) == (0, 1)
+    # and when the recorder uploads it again, it is tried again
+    cloud.put_audio("alice", "s1", "001", body=b"whole audio")
+    repaired = scanner(cloud, clock).scan(enqueue=True)
+    assert repaired.enqueued
+    assert repaired.enqueued.queued == 1
+
+
+def test_sessions_are_queued_oldest_first_and_chunks_in_order(cloud: "Cloud", clock: "FakeClock") -> None:
+    for user in ("zoe", "adam"):  # adam's key comes first, zoe's session is older
+        for number in range(1, 13):
+            cloud.put_audio(user, "s", f"{number:03d}")
+        _age(cloud, user, seconds=7200 if user == "zoe" else 60)
+    scanner(cloud, clock).scan(enqueue=True)
+    order = [(job.user_id, job.chunk) for job in queued_jobs(cloud)]
+    assert order == [(user, f"{n:03d}") for user in ("zoe", "adam") for n in range(1, 13)]
+
+
+def _age(cloud: "Cloud", user: str, seconds: float) -> None:
+    """moto has no way to store an old object: move the stamps that its listings give."""
+    from moto.s3.models import s3_backends  # noqa: PLC0415 - the server runs in this process
+
+    for bucket in next(iter(s3_backends.values()))["aws"].buckets.values():
+        for key, stored in bucket.keys.items():
+            if key.startswith(f"users/{user}/"):
+                stored.last_modified -= timedelta(seconds=seconds)
+
+
+def test_newest_first_is_a_setting(cloud: "Cloud", clock: "FakeClock") -> None:
+    for user in ("old", "young"):
+        cloud.put_audio(user, "s", "001")
+    _age(cloud, "old", 7200)
+    scanner(cloud, clock, cloud.settings_with(scan_min_age_seconds=0, scan_order="newest")).scan(enqueue=True)
+    assert [job.user_id for job in queued_jobs(cloud)] == ["young", "old"]
+
+
+def test_a_look_without_enqueue_writes_pending_jobs_and_queues_nothing(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    cloud.put_transcript("alice", "s1", "001")
+    cloud.put_audio("alice", "s1", "002", body=b"1234")
+    result = scanner(cloud, clock).scan(enqueue=False)
+    assert result.enqueued is None
+    assert queued_jobs(cloud) == []
+    pending = read_json(cloud, "batch-data/pending-jobs.json")
+    assert pending["totalSessions"] == 1
+    assert pending["totalMissingChunks"] == 1
+    assert pending["estimatedGpuSeconds"] == 0.2
+    assert pending["estimatedCostUSD"] > 0
+    [session] = pending["sessions"]
+    assert session["sessionPath"] == "users/alice/audio/sessions/s1"
+    assert (session["audioChunks"], session["transcriptionChunks"], session["missingChunks"]) == (2, 1, ["002"])
+    assert session["totalAudioSize"] == 9
+
+
+def test_pending_jobs_has_the_fields_of_the_contract(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    scanner(cloud, clock).scan(enqueue=False)
+    pending = read_json(cloud, "batch-data/pending-jobs.json")
+    assert set(pending) == {
+        "timestamp", "scanId", "totalSessions", "sessionsWithMissingChunks", "totalMissingChunks", "ignoredKeys",
+        "estimatedGpuTime", "estimatedGpuSeconds", "estimatedCost", "estimatedCostUSD", "sessions",
+    }  # fmt: skip
+    assert set(pending["sessions"][0]) == {
+        "sessionId", "userId", "sessionPath", "audioChunks", "transcriptionChunks", "missingChunks", "totalAudioSize",
+        "createdAt", "ageHours",
+    }  # fmt: skip
+
+
+def test_with_the_lock_held_nothing_is_queued_and_a_skipped_report_says_why(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    lock_of(cloud, clock).take("bob", "live-1")
+    result = scanner(cloud, clock).scan(enqueue=True)
+    assert queued_jobs(cloud) == []
+    report = read_json(cloud, f"batch-reports/{result.report_id}.json")
+    assert (report["status"], report["skipped"]) == ("skipped", True)
+    assert "live-1" in report["reason"]
+    assert report["scan"]["totalMissingChunks"] == 1
+    # and when it is released, the next scan queues
+    lock_of(cloud, clock).release("bob", "live-1")
+    scanner(cloud, clock).scan(enqueue=True)
+    assert len(queued_jobs(cloud)) == 1
+
+
+def test_an_unreadable_lock_counts_as_held_and_is_named(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    cloud.s3.put_object(Bucket=cloud.settings.bucket, Key="batch-lock.json", Body=b"{oops")
+    result = scanner(cloud, clock).scan(enqueue=True)
+    assert result.skipped
+    assert "batch-lock.json" in result.skipped
+    assert queued_jobs(cloud) == []
+
+
+def test_no_gaps_give_a_skipped_report(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    cloud.put_transcript("alice", "s1", "001")
+    result = scanner(cloud, clock).scan(enqueue=True)
+    assert result.skipped == "no gaps"
+    assert read_json(cloud, f"batch-reports/{result.report_id}.json")["reason"] == "no gaps"
+    page = cloud.s3.get_object(Bucket=cloud.settings.bucket, Key=f"batch-reports/{result.report_id}.html")
+    assert page["ContentType"].startswith("text/html")
+
+
+def test_with_the_ledger_away_gaps_are_queued_all_the_same(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
+    cloud.put_audio("alice", "s1", "001")
+    result = scanner(cloud, clock).scan(enqueue=True)
+    assert result.enqueued
+    assert result.enqueued.queued == 1
+
+
+def test_a_message_that_sqs_refuses_gives_its_claim_back(cloud: "Cloud", clock: "FakeClock") -> None:
+    # given: SQS takes all entries of a batch but the one with Id 1
+    for chunk in ("001", "002", "003"):
+        cloud.put_audio("alice", "s1", chunk)
+    refusing = scanner(cloud, clock)
+    client = refusing.enqueuer._sqs
+
+    def refuse_the_second(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Successful"] = [entry for entry in parsed.get("Successful", []) if entry["Id"] != "1"]
+        parsed["Failed"] = [{"Id": "1", "Code": "InvalidMessageContents", "SenderFault": True}]
+
+    client.meta.events.register("after-call.sqs.SendMessageBatch", refuse_the_second)
+    # when
+    result = refusing.scan(enqueue=True)
+    # then: it is counted, and the next scan queues it
+    assert result.enqueued
+    assert (result.enqueued.queued, result.enqueued.failed) == (2, 1)
+    again = scanner(cloud, clock).scan(enqueue=True)
+    assert again.enqueued
+    assert (again.enqueued.queued, again.enqueued.already_queued) == (1, 2)
+
+
+def test_with_sqs_away_the_scan_fails_and_the_next_one_queues_the_gap(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    failing = scanner(cloud, clock)
+
+    def refuse(**_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        error = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return AWSResponse("", 403, {}, b""), error
+
+    failing.enqueuer._sqs.meta.events.register("before-call.sqs.SendMessageBatch", refuse)
+    with pytest.raises(failing.enqueuer._sqs.exceptions.ClientError, match="AccessDenied"):
+        failing.scan(enqueue=True)
+    again = scanner(cloud, clock).scan(enqueue=True)
+    assert again.enqueued
+    assert again.enqueued.queued == 1
+
+
+def test_the_lambda_queues_and_answers_with_the_summary(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SCRIBEFLEET_SCAN_MIN_AGE_SECONDS", "0")
+    cloud.put_audio("alice", "s1", "001")
+    _age(cloud, "alice", 60)
+    assert handler({"enqueue": False}, None)["enqueued"] == 0
+    answer = handler({"enqueue": True}, None)
+    assert json.loads(json.dumps(answer)) == answer
+    assert (answer["enqueued"], answer["totalMissingChunks"]) == (1, 1)
+    assert handler({}, None)["alreadyQueued"] == 1

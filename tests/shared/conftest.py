@@ -1,0 +1,94 @@
+"""Helpers of the tests of shared/: answers that moto never gives, such as 409 and a service that is away."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import EndpointConnectionError
+
+from shared.messages import ChunkJob, chunk_job
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+    from tests.conftest import FakeClock
+
+_Injected = tuple[AWSResponse, dict[str, Any]]
+
+
+@dataclass
+class Faults:
+    """Faults of AWS, put in where a client would send its request; botocore's own retries do not see them.
+
+    Attributes:
+        hits: how often each operation met a fault.
+    """
+
+    hits: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, client: "BaseClient", operation: str, status: int, code: str, times: int = 1_000_000) -> None:
+        """Answer the next `times` calls of `operation` with an error."""
+
+        def answer() -> _Injected:
+            error = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            return AWSResponse("", status, HTTPHeaders(), None), error
+
+        self._inject(client, operation, times, answer)
+
+    def cut_off(self, client: "BaseClient", operation: str) -> None:
+        """Let `operation` find no server."""
+
+        def fail() -> None:
+            raise EndpointConnectionError(endpoint_url="injected")
+
+        self._inject(client, operation, 1_000_000, fail)
+
+    def race(self, client: "BaseClient", operation: str, other: Callable[[], object]) -> None:
+        """Let `other` happen right before the next call of `operation` reaches AWS."""
+
+        def overtake() -> None:
+            other()
+
+        self._inject(client, operation, 1, overtake)
+
+    def answer(self, client: "BaseClient", operation: str, answer: dict[str, Any], times: int = 1) -> None:
+        """Answer the next `times` calls of `operation` with `answer`."""
+        parsed = {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+        self._inject(client, operation, times, lambda: (AWSResponse("", 200, HTTPHeaders(), None), parsed))
+
+    def _inject(self, client: "BaseClient", operation: str, times: int, action: Callable[[], _Injected | None]) -> None:
+        left = times
+
+        def handler(**_: Any) -> Any:
+            nonlocal left
+            if not left:
+                return None
+            left -= 1
+            self.hits[operation] = self.hits.get(operation, 0) + 1
+            return action()
+
+        service = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register(f"before-call.{service}.{operation}", handler)
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def make_job(clock: "FakeClock") -> Callable[..., ChunkJob]:
+    """Makes the job of a gap of session `s` of user `u`."""
+
+    def make(chunk: str = "001", *, size: int = 100) -> ChunkJob:
+        return chunk_job(
+            bucket="recordings",
+            audio_key=f"users/u/audio/sessions/s/chunk-{chunk}.webm",
+            audio_size=size,
+            enqueued_at=clock.now(),
+        )
+
+    return make

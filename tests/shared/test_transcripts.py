@@ -1,0 +1,87 @@
+"""The chunk transcript: its JSON has the names of the contract, whatever Python calls them."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.transcripts import ChunkTranscript, PartialAudio, Segment, Word
+
+
+def transcript(**changes: Any) -> ChunkTranscript:
+    word = Word(word=" Hello", start=0.5, end=0.9, probability=0.98)
+    fields: dict[str, Any] = {
+        "session_id": "s",
+        "user_id": "u",
+        "chunk_index": 7,
+        "audio_key": "users/u/audio/sessions/s/chunk-007.webm",
+        "language": "en",
+        "language_probability": 1,
+        "duration": 5.0,
+        "model": "tiny.en",
+        "device": "cpu",
+        "segments": (Segment(text="Hello", start=0.5, end=0.9, words=(word,)),),
+        "segment_count": 1,
+        "word_count": 1,
+        "text": "Hello",
+        "uploaded_at": "2026-01-02T03:04:05.000Z",
+    }
+    return ChunkTranscript(**{**fields, **changes})
+
+
+def test_the_json_has_the_names_of_the_contract() -> None:
+    found = json.loads(transcript().to_json())
+
+    assert set(found) - {"partialAudio"} == {
+        "schema",
+        "sessionId",
+        "userId",
+        "chunkIndex",
+        "audioKey",
+        "language",
+        "languageProbability",
+        "duration",
+        "model",
+        "device",
+        "segments",
+        "segmentCount",
+        "wordCount",
+        "text",
+        "source",
+        "uploadedAt",
+    }
+    assert (found["schema"], found["source"]) == (1, "batch")
+
+
+def test_segments_and_words_have_the_names_of_the_contract_and_are_final() -> None:
+    (segment,) = json.loads(transcript().to_json())["segments"]
+
+    assert segment == {
+        "text": "Hello",
+        "start": 0.5,
+        "end": 0.9,
+        "is_final": True,
+        "words": [{"word": " Hello", "start": 0.5, "end": 0.9, "probability": 0.98}],
+    }
+
+
+def test_a_transcript_is_read_back_as_it_was_written() -> None:
+    written = transcript(partial_audio=PartialAudio(expected_seconds=5, decoded_seconds=3.2))
+
+    assert ChunkTranscript.model_validate_json(written.to_json()) == written
+    assert json.loads(written.to_json())["partialAudio"] == {"expectedSeconds": 5, "decodedSeconds": 3.2}
+
+
+def test_no_speech_is_a_result_with_no_segments() -> None:
+    silence = transcript(segments=(), segment_count=0, word_count=0, text="")
+
+    assert json.loads(silence.to_json())["segments"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"duration": -1}, {"language_probability": 1.5}, {"schema": 2}, {"source": "live"}, {"duration": None}]
+)
+def test_a_transcript_that_cannot_be_true_is_not_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        transcript(**wrong)
