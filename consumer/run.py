@@ -55,6 +55,7 @@ class Runner:
     instance: WorkerInstance | None
     record: RunRecord
     until_empty: bool = False
+    _reported: bool = False
 
     def run(self) -> None:
         """Work until the instance is stopped or the process is asked to end.
@@ -164,8 +165,9 @@ class Runner:
         settings = self.worker.settings
         run = self.instance.run() if self.instance else None
         owned = bool(run and run.owned)
-        # An instance that someone else keeps running polls for days: only what was done there is worth a report.
-        if not owned and not self.record.jobs:
+        # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
+        # report only what was done since is worth another.
+        if not self.record.jobs and (self._reported or not owned):
             return owned
         end = RunEnd(
             ended=now,
@@ -184,6 +186,7 @@ class Runner:
         else:
             log.info("run_reported", report=report.report_id, status=report.status, jobs=self.record.jobs)
         self.record = RunRecord(started=now)
+        self._reported = True
         return owned
 
 

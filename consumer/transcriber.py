@@ -64,7 +64,7 @@ class WhisperTranscriber:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         device = choose_device(settings.device, ctranslate2.get_cuda_device_count())
-        directory = resolve_model_dir(settings)
+        directory = resolve_model_dir(settings.model, settings.model_dir)
         self.model_name = settings.model_dir.name if settings.model_dir else settings.model
         self.device: str = device
         self._model = _load(directory, device, settings)

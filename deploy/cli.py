@@ -76,7 +76,7 @@ def main() -> None:
     except ConfigurationError as error:
         _end(str(error), 2)
     except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-        _end(f"{error} Set AWS_PROFILE or AWS_REGION and credentials as for the AWS command line.", 2)
+        _end(f"{error} Set AWS_PROFILE, or AWS_DEFAULT_REGION and credentials, as for the AWS command line.", 2)
     except AWS_ERRORS as error:
         _end(f"AWS: {error}", 1)
     except ScribefleetError as error:

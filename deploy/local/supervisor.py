@@ -127,10 +127,11 @@ class Supervisor:
             self._shut_down(instance_id)
 
     def _shut_down(self, instance_id: str) -> None:
-        with self._mutex:
-            host = self._hosts.pop(instance_id)
+        host = self._hosts[instance_id]
         end(host.process, _STOP_GRACE_SECONDS)
         host.resources.close()
+        with self._mutex:
+            del self._hosts[instance_id]
 
     def _end_all(self) -> None:
         for host in self._hosts.values():

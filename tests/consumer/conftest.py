@@ -89,7 +89,9 @@ class Crew:
         )
         instance = None
         if self.instance_id:
-            instance = WorkerInstance(self.cloud.ec2, InstanceIdentity(self.instance_id, "g4dn.xlarge"), "")
+            instance = WorkerInstance(
+                self.cloud.ec2, InstanceIdentity(self.instance_id, "g4dn.xlarge"), self.settings.power_off_command
+            )
         heart = Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds)
         record = RunRecord(started=self.clock.now(), model_load_seconds=1.5)
         self.runner = Runner(self.worker, heart, self.lock.read, instance, record, self.until_empty)

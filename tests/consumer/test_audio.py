@@ -217,6 +217,18 @@ def test_given_a_file_of_any_format_that_lost_its_end_then_it_does_not_pass_for_
     assert_honest(result, whole_seconds=SECONDS)
 
 
+def test_given_ogg_cut_between_two_pages_when_none_is_marked_as_last_then_it_does_not_pass_for_whole() -> None:
+    data = recording("ogg")
+
+    assert not passes_for_whole(outcome(data[: data.rindex(b"OggS")], chunk_seconds=SECONDS))
+
+
+def test_given_mp4_cut_in_front_of_its_audio_stream_then_it_is_damaged_and_not_without_audio() -> None:
+    data = recording("fragmented-mp4")
+
+    assert outcome(data[: data.index(b"trak")]) == "audio-damaged"
+
+
 def test_given_a_short_last_chunk_that_was_cut_then_its_own_length_is_expected_not_that_of_a_full_one() -> None:
     data = chunk(10)
 

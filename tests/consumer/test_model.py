@@ -15,6 +15,10 @@ REPOSITORY = "models--Systran--faster-whisper-small.en"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
+def resolve(of: Settings) -> Path:
+    return resolve_model_dir(of.model, of.model_dir)
+
+
 def settings(**changes: Any) -> Settings:
     names = dict.fromkeys(
         ("bucket", "jobs_queue_url", "priority_queue_url", "dead_letter_queue_url", "table_name"), "unused"
@@ -52,7 +56,7 @@ def cached_model(cache: Path, *, without: str = "") -> Path:
 def test_given_a_directory_with_a_whole_model_then_it_is_taken_before_any_other(tmp_path: Path) -> None:
     directory = model_in(tmp_path / "mine")
 
-    assert resolve_model_dir(settings(model_dir=directory, model="tiny.en")) == directory
+    assert resolve(settings(model_dir=directory, model="tiny.en")) == directory
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -60,7 +64,7 @@ def test_given_a_directory_that_lacks_a_file_then_one_line_names_it(missing: str
     directory = model_in(tmp_path / "mine", without=missing)
 
     with pytest.raises(ConfigurationError) as failure:
-        resolve_model_dir(settings(model_dir=directory))
+        resolve(settings(model_dir=directory))
     assert f"{directory} lacks {missing.replace('.txt', '.*')}: set SCRIBEFLEET_MODEL_DIR" in str(failure.value)
     assert "\n" not in str(failure.value)
 
@@ -69,16 +73,16 @@ def test_given_a_vocabulary_in_json_then_the_model_is_whole(tmp_path: Path) -> N
     directory = model_in(tmp_path / "mine", without="vocabulary.txt")
     (directory / "vocabulary.json").write_bytes(b"")
 
-    assert resolve_model_dir(settings(model_dir=directory)) == directory
+    assert resolve(settings(model_dir=directory)) == directory
 
 
 def test_given_a_path_that_is_no_directory_then_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is no directory: set SCRIBEFLEET_MODEL_DIR"):
-        resolve_model_dir(settings(model_dir=tmp_path / "nowhere"))
+        resolve(settings(model_dir=tmp_path / "nowhere"))
 
 
 def test_given_the_packaged_model_by_name_then_it_is_found_and_whole() -> None:
-    directory = resolve_model_dir(settings(model="tiny.en"))
+    directory = resolve(settings(model="tiny.en"))
 
     assert (directory / "model.bin").stat().st_size > 70_000_000
 
@@ -89,7 +93,7 @@ def test_given_the_package_is_not_installed_and_nothing_is_cached_then_one_line_
     monkeypatch.setattr(consumer.model, "_PACKAGE", "a_package_that_is_not_installed")
 
     with pytest.raises(ConfigurationError) as failure:
-        resolve_model_dir(settings(model="tiny.en"))
+        resolve(settings(model="tiny.en"))
     assert str(failure.value) == (
         "No model 'tiny.en' on this machine: set SCRIBEFLEET_MODEL_DIR to a directory with a Whisper model in "
         "CTranslate2 format, or install scribefleet[local] and set SCRIBEFLEET_MODEL=tiny.en."
@@ -99,17 +103,17 @@ def test_given_the_package_is_not_installed_and_nothing_is_cached_then_one_line_
 def test_given_an_earlier_download_then_the_cached_model_is_found_without_the_network(cache: Path) -> None:
     snapshot = cached_model(cache)
 
-    assert resolve_model_dir(settings()) == snapshot
+    assert resolve(settings()) == snapshot
 
 
 def test_given_a_download_that_was_broken_off_then_one_line_names_what_is_missing(cache: Path) -> None:
     cached_model(cache, without="model.bin")
 
     with pytest.raises(ConfigurationError, match=r"small\.en lacks model\.bin"):
-        resolve_model_dir(settings())
+        resolve(settings())
 
 
 @pytest.mark.parametrize("name", ["small.en", "no-such-size", "someone/some-model", "a/b/c"])
 def test_given_a_name_that_nothing_here_answers_to_then_it_is_an_error_and_not_a_download(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"No model '{name}' on this machine"):
-        resolve_model_dir(settings(model=name))
+        resolve(settings(model=name))

@@ -197,7 +197,7 @@ def test_an_instance_that_cannot_be_described_is_not_stopped(
 ) -> None:
     mine = instance(owned=True)
     one = crew(instance_id=mine, until_empty=True)
-    refuse(one.cloud.ec2, "ec2.DescribeInstances", "RequestLimitExceeded", 503, times=10)
+    refuse(one.cloud.ec2, "ec2.DescribeInstances", "RequestLimitExceeded", 503, times=1)
     one.runner.run()
     assert state_of(mine) == "running"
 

@@ -76,7 +76,7 @@ def page(**changes: Any) -> Page:
 
 
 FAILED_JOB = ReportError(session_id="s", chunk="007", reason="audio-empty", detail="The object has no bytes.")
-STATES = {
+STATES: dict[str, dict[str, Any]] = {
     "success": {},
     "partial": {
         "transcription": TranscriptionCounts(chunks_found=3, chunks_transcribed=2, chunks_failed=1),

@@ -1,0 +1,52 @@
+"""The worker's heartbeat, as the autoscaler will read it."""
+
+from typing import TYPE_CHECKING
+
+from consumer.heart import Heart
+from shared.ledger import Heartbeat, Ledger
+
+if TYPE_CHECKING:
+    from tests.conftest import Cloud, FakeClock
+
+
+def last(ledger: Ledger) -> Heartbeat:
+    return ledger.heartbeats(["i-1"])["i-1"]
+
+
+def test_idle_counts_from_the_moment_the_work_ended(cloud: "Cloud", clock: "FakeClock") -> None:
+    ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
+    heart = Heart(ledger, "i-1", clock, 30)
+    heart.becomes("busy")
+    assert last(ledger).idle_since is None
+    clock.advance(60)
+    heart.becomes("idle")
+    ended = clock.now()
+    clock.advance(60)
+    heart.becomes("draining")
+    beat = last(ledger)
+    assert beat.state == "draining"
+    assert beat.idle_since is not None
+    assert abs((beat.idle_since - ended).total_seconds()) < 0.01
+    assert abs((beat.beat_at - clock.now()).total_seconds()) < 0.01
+
+
+def test_a_worker_that_waits_for_the_lock_is_not_idle(cloud: "Cloud", clock: "FakeClock") -> None:
+    ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
+    heart = Heart(ledger, "i-1", clock, 30)
+    heart.becomes("locked")
+    assert (last(ledger).state, last(ledger).idle_since) == ("locked", None)
+
+
+def test_jobs_done_and_the_real_time_factor_are_said_with_the_next_beat(cloud: "Cloud", clock: "FakeClock") -> None:
+    ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
+    heart = Heart(ledger, "i-1", clock, 30)
+    heart.job_done(None)
+    heart.job_done(21.5)
+    heart.beat()
+    assert (last(ledger).jobs_done, last(ledger).real_time_factor) == (2, 21.5)
+
+
+def test_the_heart_beats_from_the_start_of_its_block(cloud: "Cloud", clock: "FakeClock") -> None:
+    ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
+    with Heart(ledger, "i-1", clock, 30).running():
+        assert last(ledger).state == "starting"

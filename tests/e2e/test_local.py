@@ -1,0 +1,146 @@
+"""`scribefleet local` as a user runs it: the installed command in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sample_tree import CHUNKS, SAMPLES, add_session
+from shared.layout import transcript_key
+
+SCRIBEFLEET = (sys.executable, "-m", "deploy")
+
+
+def scribefleet(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*SCRIBEFLEET, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+    )
+
+
+def transcribed(root: Path, session: str) -> list[str]:
+    return [chunk for chunk in CHUNKS if (root / transcript_key(session, chunk)).exists()]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+@pytest.mark.e2e
+@pytest.mark.model
+def test_broken_chunks_fail_with_their_reasons_and_all_others_are_filled(tmp_path: Path) -> None:
+    # given: gaps of whole audio, of none, of half, of garbage and of a web page; and a file that is nothing
+    session = add_session(tmp_path, "alice", "s1", gaps=("002", "003", "004", "005", "006", "010"))
+    folder = tmp_path / session
+    whole = (SAMPLES / "restart" / "chunk-003.webm").read_bytes()
+    (folder / "chunk-002.webm").write_bytes(b"")
+    (folder / "chunk-003.webm").write_bytes(whole[: len(whole) * 2 // 5])
+    (folder / "chunk-004.webm").write_bytes(bytes(range(256)) * 40)
+    (folder / "chunk-005.webm").write_bytes(b"<!DOCTYPE html><html><body>504</body></html>")
+    (folder / "notes.txt").write_text("not of the layout")
+    # when
+    ran = scribefleet("local", str(tmp_path), "--json")
+    # then
+    assert ran.returncode == 1, ran.stderr
+    result = json.loads(ran.stdout)
+    assert (result["sessions"], result["gaps"], result["filled"], result["failed"]) == (1, 6, 2, 4)
+    reasons = {chunk["chunk"]: (chunk["reason"] or "").split(":")[0] for chunk in result["chunks"]}
+    assert reasons == {
+        "002": "audio-empty",
+        "003": "audio-damaged",
+        "004": "audio-not-audio",
+        "005": "audio-not-audio",
+        "006": "",
+        "010": "",
+    }
+    assert len(result["ignoredFiles"]) == 1
+    assert transcribed(tmp_path, session) == [c for c in CHUNKS if c not in {"002", "003", "004", "005"}]
+    [report] = [Path(path) for path in result["reports"]]
+    assert read_json(report)["status"] == "partial"
+    assert {error["chunk"] for error in read_json(report)["errors"]} == {"002", "003", "004", "005"}
+    assert report.with_suffix(".html").read_text().startswith("<!")
+
+
+@pytest.mark.e2e
+@pytest.mark.model
+def test_ctrl_c_hands_everything_back_and_a_second_run_completes_the_work(tmp_path: Path) -> None:
+    # given: a run that has filled one gap of ten
+    session = add_session(tmp_path, "bob", "s2", gaps=CHUNKS)
+    running = subprocess.Popen(
+        [*SCRIBEFLEET, "local", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not transcribed(tmp_path, session):
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # when
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=60)
+    # then: it ended in order; every file is whole, and the report says that the run was interrupted
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    done = transcribed(tmp_path, session)
+    assert 0 < len(done) < len(CHUNKS)
+    assert all(read_json(tmp_path / transcript_key(session, chunk))["schema"] == 1 for chunk in done)
+    assert not list(tmp_path.rglob("*.unfinished"))
+    [report] = (tmp_path / "batch-reports").glob("*.json")
+    assert read_json(report)["status"] == "interrupted"
+    # and: a second run does the rest and no more
+    again = scribefleet("local", str(tmp_path), "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["filled"] == len(CHUNKS) - len(done)
+    assert transcribed(tmp_path, session) == list(CHUNKS)
+    # and: a third one has nothing to do and says so
+    third = scribefleet("local", str(tmp_path))
+    assert third.returncode == 0
+    assert "Nothing to do: 1 sessions, no gaps." in third.stdout
+
+
+def test_a_folder_without_recordings_is_wrong_use(tmp_path: Path) -> None:
+    ran = scribefleet("local", str(tmp_path))
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("scribefleet: no recordings in ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
+    ran = scribefleet("local", str(tmp_path / "nowhere"))
+    assert ran.returncode == 2
+    assert "does not exist" in ran.stderr
+
+
+def test_without_a_model_one_line_says_how_to_get_one(tmp_path: Path) -> None:
+    add_session(tmp_path, "alice", "s1", gaps=("001",))
+    ran = scribefleet("local", str(tmp_path), "--model", "no-such-model")
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+    assert "SCRIBEFLEET_MODEL_DIR" in ran.stderr
+    assert not (tmp_path / "batch-reports").exists()
+
+
+def test_a_missing_setting_is_named_with_what_it_takes() -> None:
+    ran = scribefleet("scan", SCRIBEFLEET_TABLE_NAME="ledger")
+    assert ran.returncode == 2
+    lines = ran.stderr.splitlines()
+    assert lines[0].startswith("scribefleet: SCRIBEFLEET_BUCKET is not set. It takes: ")
+    assert len(lines) == 4
+
+
+def test_help_of_every_command_is_there() -> None:
+    ran = scribefleet("--help")
+    assert ran.returncode == 0
+    for command in ("local", "scan", "autoscale", "consume"):
+        assert f"  {command}" in ran.stdout
+        assert "Exit codes:" in scribefleet(command, "--help").stdout
