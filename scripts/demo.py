@@ -8,6 +8,7 @@ from pathlib import Path
 import jiwer
 from rich.console import Console
 from rich.table import Table
+
 from sample_tree import reference_text, sample_tree, session_text
 
 ROOT = Path("demo-recordings")
@@ -24,9 +25,7 @@ _COMPARABLE = jiwer.Compose(
 
 def word_error_rate(text: str) -> float:
     """Word errors of `text` in per cent of the reference's words, without regard to case and punctuation."""
-    errors = jiwer.wer(
-        reference_text(), text, reference_transform=_COMPARABLE, hypothesis_transform=_COMPARABLE
-    )
+    errors = jiwer.wer(reference_text(), text, reference_transform=_COMPARABLE, hypothesis_transform=_COMPARABLE)
     return 100 * float(errors)
 
 
@@ -54,7 +53,7 @@ def main() -> int:
     console.print("Written:")
     for path in (*reports, ROOT / "batch-data" / "pending-jobs.json", ROOT / with_gaps[-1]):
         console.print(f"  {path}", soft_wrap=True)
-    console.print(f"\nRun it on recordings of your own: .venv/bin/scribefleet local DIRECTORY")
+    console.print("\nRun it on recordings of your own: .venv/bin/scribefleet local DIRECTORY")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The embedded cloud's processes: what they inherit, and that none outlives the command that started it."""
 
 import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -66,7 +67,5 @@ def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -
     # then: the child ends too, by itself
     pidfd = os.pidfd_open(child) if Path(f"/proc/{child}").exists() else None
     if pidfd is not None:
-        import select  # noqa: PLC0415
-
         assert select.select([pidfd], [], [], 30)[0] == [pidfd]
         os.close(pidfd)

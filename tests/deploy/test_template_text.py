@@ -152,6 +152,10 @@ def test_a_functions_permissions_and_log_group_are_there_before_its_first_call(
     assert template["Resources"][f"{component}Function"]["DependsOn"] == [f"{component}Logs", f"{component}Policy"]
 
 
+def test_workers_have_their_permissions_before_they_are_launched(template: dict[str, Any]) -> None:
+    assert template["Resources"]["WorkerLaunchTemplate"]["DependsOn"] == "WorkerPolicy"
+
+
 def test_workers_reach_https_and_nothing_else(template: dict[str, Any]) -> None:
     group = template["Resources"]["WorkerSecurityGroup"]["Properties"]
 

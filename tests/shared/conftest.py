@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,12 +10,14 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 
+from shared.aws import s3_client
+from shared.lock import SessionLock
 from shared.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-    from tests.conftest import FakeClock
+    from tests.conftest import Cloud, FakeClock
 
 _Injected = tuple[AWSResponse, dict[str, Any]]
 
@@ -92,3 +95,14 @@ def make_job(clock: "FakeClock") -> Callable[..., ChunkJob]:
         )
 
     return make
+
+
+@pytest.fixture
+def lock(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
+    return SessionLock(cloud.s3, "recordings", clock, timedelta(minutes=30))
+
+
+@pytest.fixture
+def other_recorder(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
+    """The same lock through a client of its own, so that faults of the first one do not reach it."""
+    return SessionLock(s3_client(), "recordings", clock, timedelta(minutes=30))

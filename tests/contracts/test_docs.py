@@ -1,0 +1,45 @@
+"""What the documentation says is what the code does."""
+
+import re
+from pathlib import Path
+
+import settings_table
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert settings_table.PAGE.read_text() == settings_table.page(), "run python scripts/settings_table.py"
+
+
+def test_every_reason_for_a_dead_letter_is_explained() -> None:
+    sources = [path for part in ("consumer", "shared") for path in (ROOT / part).rglob("*.py")]
+    used = {
+        reason for path in sources for reason in re.findall(r'"((?:audio|message|attempts)-[a-z-]+)"', path.read_text())
+    }
+    explained = set(re.findall(r"`((?:audio|message|attempts)-[a-z-]+)`", (ROOT / "docs/how-it-works.md").read_text()))
+    assert used == explained
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    missing = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert not missing
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`?make ([a-z]+)`?", page.read_text())}
+    assert {"demo", "test"} <= named
+    assert named - {"it", "sure"} <= targets
+
+
+def test_the_commands_of_the_readme_are_run_by_ci() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "make demo" in ci
+    assert "make test" in ci
