@@ -107,7 +107,7 @@ class EmbeddedCloud:
         Raises:
             EmbeddedCloudError: CloudFormation did not complete the stack.
         """
-        code = {component: self._upload_code(component) for component in _COMPONENTS}
+        code: dict[str, Path] = {component: self._upload_code(component) for component in _COMPONENTS}
         subnet = self.ec2().describe_subnets()["Subnets"][0]
         known = {
             "CodeBucket": _CODE_BUCKET,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 
 from consumer.audio import DecodedAudio
 from consumer.heart import Heart
@@ -192,7 +192,7 @@ def refuse() -> Refuse:
                 return None
             failed += 1
             error = {"Code": code, "Message": "refused by the test"}
-            return AWSResponse("", status, {}, b""), {
+            return AWSResponse("", status, HTTPHeaders(), b""), {
                 "Error": error,
                 "ResponseMetadata": {"HTTPStatusCode": status},
             }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ class RunningFleet:
         listed = self.cloud.s3().list_objects_v2(Bucket=self.stack.bucket, Prefix=prefix).get("Contents", [])
         return {item["Key"].removeprefix(prefix).removesuffix(".json") for item in listed}
 
-    def _invoke(self, component: str, event: dict[str, object]) -> dict[str, object]:
+    def _invoke(self, component: str, event: dict[str, Any]) -> dict[str, Any]:
         (runtime,) = (r for name, r in self.functions.items() if name.endswith(f"-{component}"))
         return runtime.invoke(event)
 

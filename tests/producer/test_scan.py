@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 
 from producer.handler import handler
 from producer.scan import Scanner
@@ -220,7 +220,7 @@ def test_with_sqs_away_the_scan_fails_and_the_next_one_queues_the_gap(cloud: "Cl
 
     def refuse(**_: Any) -> tuple[AWSResponse, dict[str, Any]]:
         error = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        return AWSResponse("", 403, {}, b""), error
+        return AWSResponse("", 403, HTTPHeaders(), b""), error
 
     failing.enqueuer._sqs.meta.events.register("before-call.sqs.SendMessageBatch", refuse)
     with pytest.raises(failing.enqueuer._sqs.exceptions.ClientError, match="AccessDenied"):
