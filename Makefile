@@ -11,7 +11,7 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/local ## fill the gaps of real recordings on this machine and compare the result with the reference
-	$(BIN)/python scripts/demo.py
+	@$(BIN)/python scripts/demo.py
 
 test: .venv/dev ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -42,14 +42,18 @@ clean: ## remove what the other targets made
 	rm -rf .venv build dist demo-recordings .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribefleet needs Python 3.11 or later")'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scribefleet needs Python 3.11 or later")'
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
 
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .venv/local: .venv/bin/python requirements/local.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/local.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "installing what the local fleet needs into .venv"
+	@$(PIP) -r requirements/local.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/local requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@echo "installing what tests and checks need into .venv"
+	@$(PIP) -r requirements/dev.txt
 	@touch $@

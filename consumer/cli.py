@@ -1,5 +1,6 @@
 """The worker as a command: builds all parts from the environment and runs until the work is done."""
 
+import gc
 import os
 import signal
 import socket
@@ -63,6 +64,9 @@ def consume(*, until_empty: bool) -> None:
     # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
     with heart.running(), leases.running():
         transcriber = WhisperTranscriber(settings)
+        # faster-whisper collects garbage after each decode (SYSTRAN/faster-whisper#390). What is loaded by now stays
+        # for good, so the collector need not go through it each time.
+        gc.freeze()
         record.model_load_seconds = round((clock.now() - record.started).total_seconds(), 3)
         log.info("ready", model=transcriber.model_name, device=transcriber.device, seconds=record.model_load_seconds)
         worker = Worker(worker_id, settings, clock, s3, queue, leases, ledger, transcriber, stop)

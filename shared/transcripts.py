@@ -1,8 +1,8 @@
 """The transcript of a chunk, as published and as found."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from shared.messages import WireModel
 
@@ -57,3 +57,8 @@ class ChunkTranscript(WireModel):
     source: Literal["batch"] = "batch"
     uploaded_at: str
     partial_audio: PartialAudio | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`partialAudio` is there only when something is missing, so readers of the older format see no change."""
+        return {name: value for name, value in serialize(self).items() if value is not None}

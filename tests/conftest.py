@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import botocore.session
 import pytest
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
@@ -136,7 +135,8 @@ def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.Monkey
     for name, value in _aws_environment(moto_endpoint).items():
         monkeypatch.setenv(name, value)
     # boto3 keeps the first session of a process, with the profile that it found then.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", _session(service_models))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr("botocore.session.create_loader", lambda *_: service_models)
     _reset(moto_endpoint)
     s3, sqs, dynamodb = s3_client(), sqs_client(), dynamodb_client()
     s3.create_bucket(Bucket=BUCKET)
@@ -156,12 +156,6 @@ def _aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "NO_PROXY": "127.0.0.1",
     }
-
-
-def _session(service_models: Loader) -> boto3.Session:
-    session = botocore.session.get_session()
-    session.register_component("data_loader", service_models)
-    return boto3.Session(botocore_session=session)
 
 
 def _reset(endpoint: str) -> None:

@@ -4,6 +4,7 @@ Deploys the stack into the embedded cloud, uploads the recordings, lets time pas
 home as they appear. It decides nothing that the fleet decides: scanning, scaling and stopping happen as on AWS.
 """
 
+import re
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -88,8 +89,8 @@ class Watcher:
 
 def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
     """The template's parameters for a fleet that works off one folder: nobody waits for a long poll here."""
-    # The list below is split at commas, which a path may hold and this link's may not.
-    model = workspace / "model"
+    # The list below is split at commas, which a path may hold and this link's may not. Transcripts give its name.
+    model = workspace / re.sub(r"[^A-Za-z0-9._-]", "-", options.model)
     model.symlink_to(options.model_dir.resolve(), target_is_directory=True)
     worker = {
         "SCRIBEFLEET_MODEL": options.model,

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from autoscaler.handler import Handler
+from shared.aws import s3_client
 from shared.errors import ConfigurationError, InstanceError
 from shared.instances import STARTED_AT_TAG
 from shared.layout import LOCK_KEY
@@ -102,7 +103,7 @@ def test_given_an_unreadable_lock_then_nothing_starts_and_the_reason_names_the_o
 
 
 def test_given_a_session_that_begins_while_the_tick_decides_then_nothing_starts(
-    pool_on_moto: "PoolOnMoto", tick: Callable[[], dict[str, Any]]
+    pool_on_moto: "PoolOnMoto", tick: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (instance,) = pool_on_moto.add()
     send_job(pool_on_moto.cloud)
@@ -113,7 +114,9 @@ def test_given_a_session_that_begins_while_the_tick_decides_then_nothing_starts(
             take_lock(pool_on_moto)
         reads.append("lock")
 
-    on_call("after-call.s3.GetObject", begin_after_the_first_read)
+    s3 = s3_client()
+    s3.meta.events.register("after-call.s3.GetObject", begin_after_the_first_read)
+    monkeypatch.setattr("autoscaler.tick.s3_client", lambda: s3)
     result = tick()
     assert len(result["actions"]) == 1
     assert result["reason"].endswith("seen right before acting")

@@ -1,4 +1,5 @@
 import functools
+import gc
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +40,15 @@ FORMATS: Mapping[str, tuple[str, str, int, str, Mapping[str, str]]] = {
     "wav-24bit": ("wav", "pcm_s24le", 48_000, "stereo", NO_OPTIONS),
     "avi": ("avi", "libmp3lame", 44_100, "mono", NO_OPTIONS),
 }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_collect() -> None:
+    """faster-whisper collects garbage after each decode, which here goes through everything that pytest has loaded.
+
+    As in the worker, what is there before the test is taken out of the collector's sight.
+    """
+    gc.freeze()
 
 
 @functools.cache

@@ -38,7 +38,7 @@ def test_the_transcript_has_the_fields_of_the_contract(crew: "MakeCrew") -> None
     job = one.job()
     work(one)
     transcript = one.transcript(job)
-    assert set(transcript) - {"partialAudio"} == {
+    assert set(transcript) == {
         "schema", "sessionId", "userId", "chunkIndex", "audioKey", "language", "languageProbability", "duration",
         "model", "device", "segments", "segmentCount", "wordCount", "text", "source", "uploadedAt",
     }  # fmt: skip

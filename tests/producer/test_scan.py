@@ -218,7 +218,7 @@ def test_with_sqs_away_the_scan_fails_and_the_next_one_queues_the_gap(cloud: "Cl
     cloud.put_audio("alice", "s1", "001")
     failing = scanner(cloud, clock)
 
-    def refuse(**_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+    def refuse(**_: Any) -> Any:
         error = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
         return AWSResponse("", 403, HTTPHeaders(), b""), error
 
