@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from shared.background import repeating
 from shared.clock import Clock
 from shared.ledger import Heartbeat, Ledger, WorkerState
 
@@ -22,19 +23,13 @@ class Heart:
         self._idle_since: datetime | None = clock.now()
         self._jobs_done = 0
         self._real_time_factor: float | None = None
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Beat in the background for as long as the block lasts."""
         self.beat()
-        self._thread.start()
-        try:
+        with repeating(self.beat, self._interval, "heartbeat"):
             yield
-        finally:
-            self._closed.set()
-            self._thread.join()
 
     def becomes(self, state: WorkerState) -> None:
         """The worker is in another state now; says so at once."""
@@ -66,7 +61,3 @@ class Heart:
                 real_time_factor=self._real_time_factor,
             )
         self._ledger.beat(heartbeat)
-
-    def _run(self) -> None:
-        while not self._closed.wait(self._interval):
-            self.beat()

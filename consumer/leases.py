@@ -5,13 +5,14 @@ hangs (a stuck GPU call cannot be interrupted), so its lease is left to run out 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
 
 from consumer.jobqueue import JobQueue, Message
+from shared.background import repeating
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, LeaseLostError
 from shared.settings import Settings
@@ -42,18 +43,10 @@ class LeaseKeeper:
         self._on_hung = on_hung
         self._leases: dict[str, _Lease] = {}
         self._mutex = threading.Lock()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Extend leases in the background for as long as the block lasts."""
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._closed.set()
-            self._thread.join()
+    def running(self) -> AbstractContextManager[None]:
+        """Extends leases in the background for as long as the block lasts."""
+        return repeating(self.extend_all, self._seconds / 3, "leases")
 
     def hold(self, messages: Sequence[Message]) -> None:
         """Keep the leases of messages just received."""
@@ -112,7 +105,3 @@ class LeaseKeeper:
                 log.warning("lease_lost", message_id=lease.message.message_id)
             else:
                 lease.expires_at = asked_at + self._seconds
-
-    def _run(self) -> None:
-        while not self._closed.wait(self._seconds / 3):
-            self.extend_all()

@@ -128,16 +128,16 @@ class RunEnd:
 
 def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
     """The run's report; its name is chosen when it is written."""
-    span = execution(record.started, end.ended)
+    gpu = _gpu(record, end)
     return BatchReport(
         report_id="",
         timestamp=iso(end.ended),
         status=_status(record, interrupted=end.interrupted),
         reason="asked to stop before the queue was empty" if end.interrupted else None,
         lock_status=end.lock_status,
-        execution=span,
+        execution=execution(record.started, end.ended),
         scan=end.scan,
-        gpu=_gpu(record, end),
+        gpu=gpu,
         transcription=TranscriptionCounts(
             chunks_found=record.jobs,
             chunks_transcribed=record.completed,
@@ -147,7 +147,7 @@ def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
             total_size_bytes=record.size_bytes,
             audio_seconds=round(record.audio_seconds, 3),
         ),
-        performance=_performance(record, end, span.duration_seconds),
+        performance=_performance(record, end, gpu.runtime_seconds),
         sessions=record.sessions(),
         errors=tuple(record.errors),
     )
@@ -183,6 +183,7 @@ def _gpu(record: RunRecord, end: RunEnd) -> Gpu:
 
 
 def _performance(record: RunRecord, end: RunEnd, total_seconds: float) -> Performance:
+    """Where the instance's time went, from its start on: what is paid for."""
     startup = None
     if end.run and end.run.owned:
         startup = round(max(0.0, (record.started - end.run.started_at).total_seconds()), 3)

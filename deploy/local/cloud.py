@@ -20,6 +20,7 @@ from botocore.exceptions import WaiterError
 from deploy.local.processes import clean_environment, end, start_tethered
 from deploy.package import Component, build_lambda
 from shared.errors import ScribefleetError
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -54,6 +55,16 @@ class Stack:
     table_name: str
     instance_ids: tuple[str, ...]
     code: Mapping[str, Path]
+
+    def settings(self) -> Settings:
+        """Settings under which this process looks at the fleet's queues and ledger."""
+        return Settings(
+            bucket=self.bucket,
+            jobs_queue_url=self.jobs_queue_url,
+            priority_queue_url=self.priority_queue_url,
+            dead_letter_queue_url=self.dead_letter_queue_url,
+            table_name=self.table_name,
+        )
 
 
 class EmbeddedCloud:

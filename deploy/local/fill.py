@@ -23,7 +23,6 @@ from shared.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
 from shared.ledger import Ledger
 from shared.queues import queue_depth
 from shared.reports import BatchReport
-from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -104,6 +103,7 @@ def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
     return {
         "PoolSize": str(options.workers),
         "MaxInstances": str(options.workers),
+        "TargetDrainSeconds": "1",  # so that all workers asked for are at work
         "LongPollSeconds": "1",
         "MaxEmptyPolls": "3",
         "ScanMinAgeSeconds": "0",
@@ -124,14 +124,8 @@ class _Fleet:
 
     @classmethod
     def of(cls, cloud: EmbeddedCloud, stack: Stack, clock: Clock) -> "_Fleet":
-        settings = Settings(
-            bucket=stack.bucket,
-            jobs_queue_url=stack.jobs_queue_url,
-            priority_queue_url=stack.priority_queue_url,
-            dead_letter_queue_url=stack.dead_letter_queue_url,
-            table_name=stack.table_name,
-        )
-        return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), Ledger(cloud.dynamodb(), settings, clock))
+        ledger = Ledger(cloud.dynamodb(), stack.settings(), clock)
+        return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), ledger)
 
     def instances_run(self) -> bool:
         """Whether an instance is not stopped yet."""
@@ -169,20 +163,22 @@ class Fill:
         Raises:
             EmbeddedCloudError: a part of the fleet did not work; the text says where its log is.
         """
-        with ExitStack() as parts:
-            workspace = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="scribefleet-")))
-            self._watcher.on_phase("cloud", "starting the embedded cloud")
-            cloud = parts.enter_context(embedded_cloud(workspace, self._logs))
-            fleet = _Fleet.of(cloud, cloud.deploy(stack_parameters(self._options, workspace)), self._clock)
-            try:
+        try:
+            with ExitStack() as parts:
+                workspace = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="scribefleet-")))
+                self._watcher.on_phase("cloud", "starting the embedded cloud")
+                cloud = parts.enter_context(embedded_cloud(workspace, self._logs))
+                fleet = _Fleet.of(cloud, cloud.deploy(stack_parameters(self._options, workspace)), self._clock)
                 self._upload(fleet)
-                self._let_it_run(cloud, fleet)
-            except KeyboardInterrupt:
-                self.result.interrupted = True
-            # Workers have ended by now, and what they did last is in the bucket.
-            self._watcher.on_phase("report", "collecting the report")
-            self._collect(fleet)
-            self._bring_reports_home(fleet)
+                try:
+                    self._let_it_run(cloud, fleet)
+                finally:
+                    # Workers have ended by now, and what they did last is in the bucket.
+                    self._watcher.on_phase("report", "collecting the report")
+                    self._collect(fleet)
+                    self._bring_reports_home(fleet)
+        except KeyboardInterrupt:
+            self.result.interrupted = True
         return self.result
 
     def _upload(self, fleet: _Fleet) -> None:
@@ -192,8 +188,11 @@ class Fill:
             fleet.s3.upload_file(str(self._recordings.directory / key), fleet.stack.bucket, key)
             self._watcher.on_upload(1)
 
-        with ThreadPoolExecutor(4) as pool:
+        pool = ThreadPoolExecutor(4)
+        try:
             list(pool.map(upload, self._recordings.keys))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the rest of a large folder
         self._watcher.on_phase("scan", "scanning for gaps")
 
     def _let_it_run(self, cloud: EmbeddedCloud, fleet: _Fleet) -> None:

@@ -7,15 +7,15 @@ shows here. Each function runs in a process of its own, as in Lambda: kept warm,
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack
 from deploy.local.processes import clean_environment, end
+from shared.background import repeating
 from shared.clock import Clock
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
@@ -145,35 +145,24 @@ class ScheduleClock:
         speed: float,
         on_invoked: OnInvoked = lambda _name, _answer: None,
     ) -> None:
-        self._rules = rules
+        self._due = [(clock.monotonic(), rule) for rule in rules]
         self._runtimes = runtimes
         self._clock = clock
         self._speed = speed
         self._on_invoked = on_invoked
-        self._closed = threading.Event()
         self.failure: EmbeddedCloudError | None = None
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Let time pass for as long as the block lasts; every rule fires at its beginning."""
-        thread = threading.Thread(target=self._run, name="schedule", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._closed.set()
-            thread.join()
+    def running(self) -> AbstractContextManager[None]:
+        """Lets time pass for as long as the block lasts; every rule fires at its beginning."""
+        return repeating(self._invoke_what_is_due, _LOOK_SECONDS, "schedule")
 
-    def _run(self) -> None:
-        due = [(self._clock.monotonic(), rule) for rule in self._rules]
-        while not self._closed.is_set():
+    def _invoke_what_is_due(self) -> None:
+        for number, (at, rule) in enumerate(self._due):
             now = self._clock.monotonic()
-            for number, (at, rule) in enumerate(due):
-                if now >= at and not self._closed.is_set():
-                    due[number] = (now + rule.period_seconds / self._speed, rule)
-                    try:
-                        self._on_invoked(rule.function, self._runtimes[rule.function].invoke(rule.event))
-                    except EmbeddedCloudError as error:
-                        self.failure = error
-                        return
-            self._closed.wait(_LOOK_SECONDS)
+            if now < at or self.failure:
+                continue
+            self._due[number] = (now + rule.period_seconds / self._speed, rule)
+            try:
+                self._on_invoked(rule.function, self._runtimes[rule.function].invoke(rule.event))
+            except EmbeddedCloudError as error:
+                self.failure = error

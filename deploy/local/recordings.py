@@ -11,7 +11,7 @@ from pathlib import Path
 
 from producer.scanner import ListedObject, ScanTally, SessionGaps, compare
 from shared.errors import ConfigurationError
-from shared.layout import USERS_PREFIX, parse_key, transcript_key
+from shared.layout import USERS_PREFIX, parse_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,10 @@ def read_recordings(directory: Path) -> Recordings:
         ConfigurationError: there are no recordings in it, or results could not be written beside them.
     """
     tally = ScanTally()
-    ignored: list[str] = []
-    objects = sorted(_files(directory), key=lambda listed: listed["Key"].encode(errors="surrogateescape"))
+    files = list(_files(directory))
+    # S3's keys are UTF-8; a file name need not be.
+    ignored = [listed["Key"] for listed in files if not _is_utf8(listed["Key"])]
+    objects = sorted((listed for listed in files if _is_utf8(listed["Key"])), key=lambda listed: listed["Key"].encode())
     with_gaps = tuple(compare(objects, older_than=datetime.now(UTC), tally=tally, on_ignored=ignored.append))
     keys = tuple(listed["Key"] for listed in objects if parse_key(listed["Key"]))
     if not any(_is_audio(key) for key in keys):
@@ -73,11 +75,6 @@ def write_result(directory: Path, key: str, body: bytes) -> Path:
     return target
 
 
-def transcript_exists(directory: Path, session_path: str, chunk: str) -> bool:
-    """Whether the folder holds the chunk's transcript."""
-    return (directory / transcript_key(session_path, chunk)).is_file()
-
-
 def _files(directory: Path) -> Iterator[ListedObject]:
     root = directory / USERS_PREFIX
     for folder, _, names in os.walk(root):
@@ -90,6 +87,14 @@ def _files(directory: Path) -> Iterator[ListedObject]:
                     "Size": status.st_size,
                     "LastModified": datetime.fromtimestamp(status.st_mtime, UTC),
                 }
+
+
+def _is_utf8(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_audio(key: str) -> bool:

@@ -18,6 +18,7 @@ import yaml
 from deploy.local.cloud import REGION, EmbeddedCloud
 from deploy.local.metadata_service import metadata_service
 from deploy.local.processes import clean_environment, end, start_tethered
+from shared.background import repeating
 from shared.instances import STARTED_AT_TAG, tags_of
 
 WORKER_ENV_PATH = "/etc/scribefleet/worker.env"
@@ -53,30 +54,22 @@ class Supervisor:
         self._ec2 = cloud.ec2()
         self._logs = log_directory
         self._hosts: dict[str, _Host] = {}
-        self._closed = threading.Event()
         self._mutex = threading.Lock()
         self.gone_for_good: list[str] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Supervise in the background for as long as the block lasts; then stop all workers and wait for them."""
-        thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(self._look, _LOOK_SECONDS, "supervisor"):
+                yield
         finally:
-            self._closed.set()
-            thread.join()
             self._end_all()
 
     def worker_pids(self) -> dict[str, int]:
         """The process of each booted instance's worker."""
         with self._mutex:
             return {instance: host.process.pid for instance, host in self._hosts.items()}
-
-    def _run(self) -> None:
-        while not self._closed.wait(_LOOK_SECONDS):
-            self._look()
 
     def _look(self) -> None:
         """Bring the hosts in line with what EC2 says."""

@@ -1,5 +1,6 @@
 """A folder of recordings: what counts as one, and that results are written whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ def test_the_folder_is_read_as_the_scanner_reads_the_bucket(tmp_path: Path) -> N
     assert [(s.user_id, len(s.gaps)) for s in recordings.with_gaps] == [("alice", 4), ("bob", 10)]
     assert recordings.ignored == ("users/alice/notes.txt",)
     assert len(recordings.keys) == 30 + 16
+
+
+def test_a_file_whose_name_is_not_utf_8_is_left_alone(tmp_path: Path) -> None:
+    sample_tree(tmp_path)
+    odd = os.fsencode(tmp_path / "users/bob/audio/sessions/2026-03-04-never-transcribed") + b"/chunk-\xff.webm"
+    Path(os.fsdecode(odd)).write_bytes(b"audio")
+    recordings = read_recordings(tmp_path)
+    assert len(recordings.ignored) == 1
+    assert recordings.gaps == 14
 
 
 def test_a_folder_with_transcripts_alone_holds_no_recordings(tmp_path: Path) -> None:

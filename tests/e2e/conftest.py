@@ -15,7 +15,6 @@ from deploy.local.lambdas import LambdaRuntime, deployed_functions
 from deploy.local.supervisor import Supervisor
 from shared.clock import SystemClock
 from shared.ledger import Ledger
-from shared.settings import Settings
 
 
 @dataclass(slots=True)
@@ -67,17 +66,10 @@ def running_fleet(workspace: Path, **parameters: str) -> Iterator[RunningFleet]:
     with ExitStack() as parts:
         cloud = parts.enter_context(embedded_cloud(workspace, workspace))
         stack = cloud.deploy(stack_parameters(options, workspace) | parameters)
-        settings = Settings(
-            bucket=stack.bucket,
-            jobs_queue_url=stack.jobs_queue_url,
-            priority_queue_url=stack.priority_queue_url,
-            dead_letter_queue_url=stack.dead_letter_queue_url,
-            table_name=stack.table_name,
-        )
         supervisor = Supervisor(cloud, workspace)
         parts.enter_context(supervisor.running())
         functions = parts.enter_context(deployed_functions(cloud, stack, workspace))
-        ledger = Ledger(cloud.dynamodb(), settings, SystemClock())
+        ledger = Ledger(cloud.dynamodb(), stack.settings(), SystemClock())
         yield RunningFleet(cloud, stack, supervisor, ledger, functions)
 
 
