@@ -61,6 +61,8 @@ def local(directory: Path, *, model: str, workers: int, as_json: bool) -> None:
         console.print(f"Nothing to do: {recordings.sessions} sessions, no gaps.")
     else:
         console.print(_result_table(recordings, result, elapsed))
+        for _, path in result.reports:  # below the table, which would break a path that people click on or copy
+            console.print(Text(f"report: {path.with_suffix('.html')} (and .json)"), soft_wrap=True)
         _print_failed(console, result)
     if not as_json and recordings.ignored:
         console.print(f"{len(recordings.ignored)} files do not fit the layout and were left alone.")
@@ -105,7 +107,7 @@ def _progress(recordings: Recordings, console: Console) -> Iterator[Watcher]:
 def _result_table(recordings: Recordings, result: FillResult, elapsed: float) -> Table:
     table = Table(title="scribefleet local", show_header=False)
     table.add_column()
-    table.add_column(justify="right", overflow="fold")
+    table.add_column(justify="right")
     for name, value in (
         ("sessions", str(recordings.sessions)),
         ("gaps found", str(recordings.gaps)),
@@ -114,7 +116,6 @@ def _result_table(recordings: Recordings, result: FillResult, elapsed: float) ->
         ("audio", f"{_audio_seconds(result):.1f} s"),
         ("elapsed", human_duration(elapsed)),
         ("simulated GPU cost", f"${_cost_usd(result):.4f}"),
-        ("report", ", ".join(str(page) for page in _pages(result)) or "none"),
     ):
         table.add_row(name, Text(value))
     return table
@@ -165,10 +166,6 @@ def _audio_seconds(result: FillResult) -> float:
 def _cost_usd(result: FillResult) -> float:
     """What the runs would have cost on a GPU instance, had it taken as long as this machine did."""
     return round(sum(report.gpu.cost_usd for report, _ in result.reports), 6)
-
-
-def _pages(result: FillResult) -> list[Path]:
-    return [path.with_suffix(".html") for _, path in result.reports]
 
 
 def _name(chunk: ChunkResult) -> str:
