@@ -58,7 +58,6 @@ class WebmStructure:
     damaged: bytes that belong to no element had to be skipped.
     """
 
-    has_header: bool
     declared_seconds: float | None = None
     blocks: int = 0
     first_block_seconds: float | None = None
@@ -173,7 +172,7 @@ class _Walk:
     audio_tracks: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.found = WebmStructure(has_header=self.data.startswith(MAGIC))
+        self.found = WebmStructure()
 
     def run(self) -> WebmStructure:
         at = 0

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-JobStatus = Literal["queued", "processing", "completed", "failed", "skipped"]
 WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
 
 # A scanner that dies between claiming a gap and sending its message blocks the gap for this long at most.

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -83,13 +83,22 @@ def _model_dir(model: str) -> Path:
 @contextmanager
 def _progress(recordings: Recordings, console: Console) -> Iterator[Watcher]:
     """A bar for each phase and one for the chunks; without a terminal a line for each phase."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    phases = get_args(Phase)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        steps = bars.add_task("phase", total=len(phases))
         uploads = bars.add_task("upload", total=len(recordings.keys), visible=False)
-        chunks = bars.add_task("transcribe", total=recordings.gaps, visible=False)
+        chunks = bars.add_task("chunks", total=recordings.gaps, visible=False)
         done = 0
 
         def on_phase(phase: Phase, text: str) -> None:
+            bars.update(steps, completed=phases.index(phase))
             bars.update(uploads, visible=phase == "upload")
             bars.update(chunks, visible=phase in {"transcribe", "report"})
             console.print(Text(f"{phase:>10}  {text}"))
@@ -102,6 +111,7 @@ def _progress(recordings: Recordings, console: Console) -> Iterator[Watcher]:
             console.print(Text(f"{done:>6}/{recordings.gaps:<3}  {_name(chunk)}  {outcome}"))
 
         yield Watcher(on_phase, lambda count: bars.advance(uploads, count), on_chunk)
+        bars.update(steps, completed=len(phases))
 
 
 def _result_table(recordings: Recordings, result: FillResult, elapsed: float) -> Table:
