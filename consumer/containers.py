@@ -4,15 +4,15 @@ It is responsible for bytes only: names and content types lie too often to be as
 name). Only what is recognised here may be given to FFmpeg, whose playlist formats (HLS, concat) open whatever files
 and addresses a text names.
 
-Sources: RIFF (Multimedia Programming Interface and Data Specifications 1.0), Ogg (RFC 3533), ISO base media file
-format (ISO/IEC 14496-12, section 4.2), FLAC (RFC 9639), MPEG audio (ISO/IEC 11172-3, section 2.4.1), ADTS
-(ISO/IEC 13818-7, section 6.2), ID3v2 (id3.org/id3v2.4.0-structure).
+Sources: RIFF (Multimedia Programming Interface and Data Specifications 1.0), ISO base media file format (ISO/IEC
+14496-12, section 4.2), FLAC (RFC 9639), MPEG audio (ISO/IEC 11172-3, section 2.4.1), ADTS (ISO/IEC 13818-7, section
+6.2), ID3v2 (id3.org/id3v2.4.0-structure).
 """
 
 from collections.abc import Callable
 from enum import Enum
 
-from consumer import webm
+from consumer import matroska, ogg
 
 
 class Container(Enum):
@@ -31,8 +31,6 @@ class Container(Enum):
 FrameBytes = Callable[[bytes, int], int | None]
 
 _MP4_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-_OGG_HEADER = 27
-_OGG_END_OF_STREAM = 0x04
 _LOOKS = (
     ((b"<!doctype html", b"<html", b"<head", b"<body"), "an HTML page"),
     ((b"<?xml", b"<error", b"<svg"), "an XML document"),
@@ -60,13 +58,15 @@ def describe_stranger(data: bytes) -> str:
     return "plain text" if legible > 0.95 * len(text) else "data of no known format"
 
 
-def is_cut_short(data: bytes, container: Container) -> bool:
-    """Whether the framing of `data` says that its end is missing. FLAC has no such framing, RIFF `declared_bytes`."""
+def is_cut_short(data: bytes, container: Container, *, sliced: bool = False) -> bool:
+    """Whether the framing of `data` says that its end is missing.
+
+    `sliced` means that the stream goes on in another chunk, so that it need not end here. FLAC has no such framing,
+    RIFF `declared_bytes`; WebM is walked by `webm`.
+    """
     match container:
-        case Container.WEBM:
-            return webm.walk(data).truncated
         case Container.OGG:
-            return _ogg_is_cut(data)
+            return ogg.is_cut(data, sliced=sliced)
         case Container.MP4:
             return _mp4_is_cut(data)
         case Container.ADTS:
@@ -138,34 +138,35 @@ def _frames_are_cut(body: bytes, frame_bytes: FrameBytes) -> bool:
     return at > len(body)
 
 
-def _ogg_is_cut(data: bytes) -> bool:
-    """Whether the last page is incomplete or is not marked as the last one (RFC 3533, section 6)."""
-    page = data.rfind(b"OggS")
-    header = data[page : page + _OGG_HEADER]
-    if len(header) < _OGG_HEADER:
-        return True
-    segments = header[26]
-    lacing = data[page + _OGG_HEADER : page + _OGG_HEADER + segments]
-    whole = len(lacing) == segments and page + _OGG_HEADER + segments + sum(lacing) <= len(data)
-    return not whole or not header[5] & _OGG_END_OF_STREAM
+def mp4_boxes(data: bytes) -> dict[bytes, int]:
+    """The kinds of the top-level boxes and where the first of each begins."""
+    found: dict[bytes, int] = {}
+    at = 0
+    while at + 8 <= len(data):
+        found.setdefault(data[at + 4 : at + 8], at)
+        at = _mp4_box_end(data, at)
+    return found
 
 
 def _mp4_is_cut(data: bytes) -> bool:
-    """Whether a top-level box ends behind the data. Size 1 means that 64 bits follow, 0 that it takes the rest."""
+    """Whether a top-level box ends behind the data."""
     at = 0
     while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size == 0:
-            return False
-        at += max(size, 8)
+        at = _mp4_box_end(data, at)
     return at > len(data)
 
 
+def _mp4_box_end(data: bytes, at: int) -> int:
+    """Where the box at `at` ends. Size 1 means that 64 bits follow, 0 that it takes the rest."""
+    size = int.from_bytes(data[at : at + 4], "big")
+    if size == 1:
+        size = int.from_bytes(data[at + 8 : at + 16], "big")
+    return len(data) if size == 0 else at + max(size, 8)
+
+
 _BEGINNINGS: tuple[tuple[Container, Callable[[bytes], bool]], ...] = (
-    (Container.WEBM, lambda data: data.startswith(webm.MAGIC)),
-    (Container.OGG, lambda data: data.startswith(b"OggS")),
+    (Container.WEBM, lambda data: data.startswith(matroska.MAGIC)),
+    (Container.OGG, lambda data: data.startswith(ogg.MAGIC)),
     (Container.RIFF, lambda data: data[:4] in {b"RIFF", b"RF64"} and data[8:12] in {b"WAVE", b"AVI "}),
     (Container.MP4, lambda data: data[4:8] in _MP4_BOXES),
     # FFmpeg looks behind an ID3 tag, so this must look there too.

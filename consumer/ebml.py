@@ -65,3 +65,22 @@ def positive_float(data: bytes, element: Element) -> float | None:
         return None
     value: float = struct.unpack_from(layout, data, element.payload)[0]
     return value if math.isfinite(value) and value > 0 else None
+
+
+def encode(identity: int, payload: bytes) -> bytes:
+    """An element with its size, in eight bytes as any payload needs at most."""
+    return _id_bytes(identity) + (1 << 56 | len(payload)).to_bytes(8, "big") + payload
+
+
+def encode_open(identity: int) -> bytes:
+    """The header of an element of unknown size: whatever follows is its content."""
+    return _id_bytes(identity) + b"\x01" + b"\xff" * 7
+
+
+def encode_unsigned(identity: int, value: int) -> bytes:
+    """An unsigned integer element of eight bytes."""
+    return encode(identity, value.to_bytes(8, "big"))
+
+
+def _id_bytes(identity: int) -> bytes:
+    return identity.to_bytes((identity.bit_length() + 7) // 8, "big")

@@ -47,13 +47,18 @@ class JobQueue:
         self._settings = settings
         self._clock = clock
 
-    def receive(self) -> list[Message]:
-        """Up to `receive_max_jobs` messages, from the priority queue when it has some; waits for a long poll at most.
+    def receive(self, most: int, *, wait: bool) -> list[Message]:
+        """Up to `most` messages, or `receive_max_jobs` if that is fewer; from the priority queue when it has some.
+
+        Args:
+            wait: for a long poll when there are none.
 
         Raises what boto3 raises.
         """
-        return self._receive(self._settings.priority_queue_url, wait_seconds=0) or self._receive(
-            self._settings.jobs_queue_url, wait_seconds=self._settings.long_poll_seconds
+        most = min(most, self._settings.receive_max_jobs)
+        seconds = self._settings.long_poll_seconds if wait else 0
+        return self._receive(self._settings.priority_queue_url, most, wait_seconds=0) or self._receive(
+            self._settings.jobs_queue_url, most, wait_seconds=seconds
         )
 
     def delete(self, message: Message) -> None:
@@ -101,11 +106,11 @@ class JobQueue:
     def _change_visibility(self, queue_url: str, entries: Sequence[Any]) -> Mapping[str, Any]:
         return self._sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)
 
-    def _receive(self, queue_url: str, *, wait_seconds: int) -> list[Message]:
+    def _receive(self, queue_url: str, most: int, *, wait_seconds: int) -> list[Message]:
         asked_at = self._clock.monotonic()
         answer = self._sqs.receive_message(
             QueueUrl=queue_url,
-            MaxNumberOfMessages=self._settings.receive_max_jobs,
+            MaxNumberOfMessages=most,
             WaitTimeSeconds=wait_seconds,
             VisibilityTimeout=self._settings.visibility_timeout_seconds,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],

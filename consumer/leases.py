@@ -61,9 +61,15 @@ class LeaseKeeper:
                 self._leases.pop(message.receipt, None)
 
     def begin(self, message: Message) -> None:
-        """Work on a held message begins: its deadline runs from now."""
+        """A step of the work on a held message begins: its deadline runs from now."""
         with self._mutex:
             self._leases[message.receipt].begun_at = self._clock.monotonic()
+
+    def pause(self, message: Message) -> None:
+        """Nobody works on the message for now: it is still held, and its deadline does not run."""
+        with self._mutex:
+            if lease := self._leases.get(message.receipt):
+                lease.begun_at = None
 
     def check(self, message: Message) -> None:
         """Make sure that the message still is ours.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.errors import AWS_ERRORS, PermanentJobError, is_missing
+from shared.errors import AWS_ERRORS, is_missing
 from shared.messages import ChunkJob
 from shared.storage import put_if_absent, put_if_unchanged
 from shared.transcripts import ChunkTranscript
@@ -40,17 +40,13 @@ def existing_transcript(s3: "S3Client", job: ChunkJob) -> Existing | None:
     return Existing(head["ETag"], head["LastModified"])
 
 
-def fetch_audio(s3: "S3Client", job: ChunkJob) -> bytes:
-    """The chunk's audio as stored.
-
-    Raises:
-        PermanentJobError: `audio-gone`: it was deleted after it was queued. Else what boto3 raises.
-    """
+def read_if_there(s3: "S3Client", bucket: str, key: str) -> bytes | None:
+    """The object's bytes; `None` when there is no such object. Raises what boto3 raises."""
     try:
-        return s3.get_object(Bucket=job.bucket, Key=job.audio_key)["Body"].read()
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except AWS_ERRORS as error:
         if is_missing(error):
-            raise PermanentJobError("audio-gone", "the chunk was deleted after it was queued") from error
+            return None
         raise
 
 

@@ -30,12 +30,11 @@ _MOST_ERRORS = 1000
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One finished job. `job` is absent when the message was none; times are in seconds."""
+    """One finished job. `job` is absent when the message was none; the audio is in seconds."""
 
     job: ChunkJob | None
     outcome: Outcome
     audio_seconds: float = 0
-    work_seconds: float = 0
     error: ReportError | None = None
 
 
@@ -86,7 +85,7 @@ class RunRecord:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds of audio transcribed in a second of work; `None` before the first transcript."""
+        """Seconds of gaps filled in a second of the model's work; `None` before the first transcript."""
         return self.audio_seconds / self.work_seconds if self.work_seconds > 0 else None
 
     def add(self, record: JobRecord) -> None:
@@ -95,7 +94,6 @@ class RunRecord:
         self.skipped += record.outcome == "skipped"
         self.failed += record.outcome == "failed"
         self.audio_seconds += record.audio_seconds
-        self.work_seconds += record.work_seconds
         if record.error and len(self.errors) < _MOST_ERRORS:
             self.errors.append(record.error)
         if record.job is None:
@@ -107,6 +105,10 @@ class RunRecord:
         session.chunks.append(record.job.chunk)
         session.failed += record.outcome == "failed"
         session.audio_seconds += record.audio_seconds
+
+    def worked(self, seconds: float) -> None:
+        """Count time in which the model was at work."""
+        self.work_seconds += seconds
 
     def sessions(self) -> tuple[SessionOutcome, ...]:
         """The sessions this run worked on, in the order in which they came up."""

@@ -5,21 +5,23 @@ for a job that came before the announcement; look at the lock again, since a liv
 instance is stopped while it lasts; write the report, which nobody could write later; only then stop the instance.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import ValidationError
 
+from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.instance import WorkerInstance
 from consumer.jobqueue import Message
-from consumer.record import RunEnd, RunRecord, batch_report
-from consumer.worker import Worker, WorkerBrokenError
+from consumer.models import Models
+from consumer.pipeline import Pipeline
+from consumer.record import JobRecord, RunEnd, RunRecord, batch_report
+from consumer.session_hints import SessionHints
+from consumer.stopping import StopRequest
+from consumer.worker import Worker
 from shared.errors import AWS_ERRORS, error_code, is_missing, is_retryable
 from shared.layout import PENDING_JOBS_KEY
-from shared.lock import LockState
 from shared.messages import WireModel
 from shared.reports import ScanCounts, write_report
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
+_LOOK_SECONDS = 0.5
 
 
 class _Pending(WireModel):
@@ -39,108 +42,133 @@ class _Pending(WireModel):
     sessions_with_missing_chunks: int
 
 
-@dataclass(slots=True)
+class WorkerBrokenError(Exception):
+    """The process cannot go on: it should end and be started afresh. What was in hand is given back."""
+
+
 class Runner:
     """Runs a worker.
 
-    Attributes:
-        read_lock: one look at the lock.
+    Args:
         instance: absent when the host is no EC2 instance; there is nothing to stop then.
         until_empty: end the process at the end of the run also when the instance is not stopped.
     """
 
-    worker: Worker
-    heart: Heart
-    read_lock: Callable[[], LockState]
-    instance: WorkerInstance | None
-    record: RunRecord
-    until_empty: bool = False
-    _reported: bool = False
+    def __init__(
+        self,
+        worker: Worker,
+        models: Models,
+        gate: Gate,
+        stop: StopRequest,
+        heart: Heart,
+        instance: WorkerInstance | None,
+        record: RunRecord,
+        *,
+        until_empty: bool = False,
+    ) -> None:
+        self.worker = worker
+        self.heart = heart
+        self.record = record
+        self._gate = gate
+        self._stop = stop
+        self._instance = instance
+        self._until_empty = until_empty
+        self._reported = False
+        hints = SessionHints(worker.s3, worker.settings.bucket, worker.retrier)
+        self.pipeline = Pipeline(worker, models, hints, gate, stop, on_end=self._ended, on_work=self._worked)
 
     def run(self) -> None:
         """Work until the instance is stopped or the process is asked to end.
 
         Raises:
-            WorkerBrokenError: the process should be started afresh; what was in hand is given back.
+            WorkerBrokenError: the process should be started afresh.
         """
+        ended = False
         try:
-            ended = self._loop()
-        except WorkerBrokenError:
-            self._report(interrupted=True)
-            raise
-        if not ended:
-            self._report(interrupted=True)
+            with self.pipeline.running():
+                ended = self._loop()
+        finally:
+            if not ended:
+                self._report(interrupted=True)
 
     def _loop(self) -> bool:
         """Returns whether the run came to its own end; else a stop was asked for."""
         empty_polls = 0
-        while not self._stop_requested():
-            if self._lock_held():
+        while not self._stop.requested:
+            if self.pipeline.broken:
+                raise WorkerBrokenError("the worker cannot go on in this process")
+            if self._gate.look().held:
                 self._wait_for_lock()
                 empty_polls = 0
-                continue
-            messages = self._receive()
-            if messages is None:
-                continue
-            if messages:
+            elif self._take_in():
                 empty_polls = 0
-                self._work_off(messages)
-                continue
-            empty_polls += 1
-            log.debug("empty_poll", in_a_row=empty_polls)
-            if empty_polls >= self.worker.settings.max_empty_polls:
-                if self._end_run():
-                    return True
-                empty_polls = 0
+            elif self.pipeline.idle:
+                empty_polls += 1
+                log.debug("empty_poll", in_a_row=empty_polls)
+                if empty_polls >= self.worker.settings.max_empty_polls:
+                    if self._end_run():
+                        return True
+                    empty_polls = 0
         return False
 
     # --- work
 
-    def _receive(self) -> list[Message] | None:
-        """The next jobs; empty when the queue stayed empty, `None` when it could not be asked."""
+    def _take_in(self) -> bool:
+        """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
+        pipeline = self.pipeline
+        was_idle = pipeline.idle
+        self.heart.becomes("idle" if was_idle else "busy")
+        room = pipeline.in_hand.room()
+        if not room:
+            pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
+            return True
+        # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
+        messages = self._receive(room, wait=pipeline.settled)
+        if messages:
+            self.heart.becomes("busy")
+            pipeline.accept(messages)
+            return True
+        was_settled = pipeline.settled
+        pipeline.settle()
+        return messages is None or not (was_idle and was_settled)
+
+    def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
+        """The next jobs; empty when there are none, `None` when the queue could not be asked."""
         try:
-            messages = self.worker.queue.receive()
+            messages = self.worker.queue.receive(room, wait=wait)
         except AWS_ERRORS as error:
             if not is_retryable(error):
                 raise
             log.warning("queue_unavailable", error=error_code(error) or type(error).__name__)
-            self.worker.stop.wait(_QUEUE_AWAY_SECONDS)
+            self._stop.wait(_QUEUE_AWAY_SECONDS)
             return None
         # A long poll cannot be taken back: what it brought after a request to stop is held first, then given back.
         self.worker.leases.hold(messages)
         return messages
 
-    def _work_off(self, messages: list[Message]) -> None:
-        waiting = list(messages)
-        try:
-            while waiting and not self._stop_requested() and not self._lock_held():
-                self.heart.becomes("busy")
-                record = self.worker.handle(waiting.pop(0))
-                if record:
-                    self.record.add(record)
-                    self.heart.job_done(self.record.real_time_factor)
-        finally:
-            self.worker.give_back(waiting)
-            self.heart.becomes("idle")
+    def _work_off(self) -> None:
+        """Wait until nothing is in hand."""
+        self.pipeline.settle()
+        while not self.pipeline.wait(_LOOK_SECONDS, until=lambda: self.pipeline.idle) and not self.pipeline.broken:
+            pass
 
-    # --- reasons not to work
+    def _ended(self, record: JobRecord | None) -> None:
+        if record:
+            self.record.add(record)
+            self.heart.job_done(self.record.real_time_factor)
 
-    def _stop_requested(self) -> bool:
-        return self.worker.stop.requested
+    def _worked(self, seconds: float) -> None:
+        self.record.worked(seconds)
 
-    def _lock_held(self) -> bool:
-        if not self.worker.settings.lock_enabled:
-            return False
-        state = self.read_lock()
-        if state.problem:
-            log.error("lock_unreadable", problem=state.problem)
-        return state.held
+    # --- the lock
 
     def _wait_for_lock(self) -> None:
+        """Work in hand finishes or goes back, and nothing begins until no live session holds the lock any more."""
         log.info("holding", why="a live session holds the lock")
+        self._work_off()
         self.heart.becomes("locked")
-        while self._lock_held() and not self._stop_requested():
-            self.worker.stop.wait(self.worker.settings.lock_poll_seconds)
+        while not self._stop.requested and self._gate.look().held:
+            self._stop.wait(self.worker.settings.lock_poll_seconds)
         self.heart.becomes("idle")
 
     # --- the end of the run
@@ -148,22 +176,22 @@ class Runner:
     def _end_run(self) -> bool:
         """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
         self.heart.becomes("draining")
-        last = self._receive()
-        if last is None or last or self._stop_requested() or self._lock_held():
-            self._work_off(last or [])
-            self.heart.becomes("idle")
+        last = self._receive(self.worker.settings.receive_max_jobs, wait=True)
+        if last:
+            self.pipeline.accept(last)
+        if last is None or last or self._stop.requested or self._gate.look().held:
             return False
         owned = self._report(interrupted=False)
-        if owned and self.instance and self.instance.stop():
+        if owned and self._instance and self._instance.stop():
             return True
         self.heart.becomes("idle")
-        return self.until_empty
+        return self._until_empty
 
     def _report(self, *, interrupted: bool) -> bool:
         """Write the run's report and begin the record of the next run; returns whether the instance is owned."""
         now = self.worker.clock.now()
         settings = self.worker.settings
-        run = self.instance.run() if self.instance else None
+        run = self._instance.run() if self._instance else None
         owned = bool(run and run.owned)
         # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
         # report only what was done since is worth another.
@@ -172,9 +200,9 @@ class Runner:
         end = RunEnd(
             ended=now,
             interrupted=interrupted,
-            lock_status=(self.read_lock() if settings.lock_enabled else LockState()).describe(),
+            lock_status=self._gate.look().describe(),
             scan=_newest_scan(self.worker.s3, settings.bucket),
-            identity=self.instance.identity if self.instance else None,
+            identity=self._instance.identity if self._instance else None,
             run=run,
             price_usd_per_hour=settings.price_usd_per_hour,
         )

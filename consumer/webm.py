@@ -3,74 +3,109 @@
 It is responsible for structure only: it decodes no audio and judges nothing. It never raises on bad bytes, because
 bad bytes are what it is for.
 
-Source: Matroska, RFC 9559 (ids in section 5, blocks in section 10). Masters are entered and never tracked: an
-element's children follow its header whether its size is known or, as live recorders write it, unknown.
+Source: Matroska, RFC 9559 (blocks in section 10). Masters are entered and never tracked: an element's children follow
+its header whether its size is known or, as live recorders write it, unknown.
 """
 
-import re
 import struct
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import pairwise
+from statistics import median_low
 
+from consumer import opus
 from consumer.ebml import Element, positive_float, read_element, read_id, read_size, unsigned
-
-MAGIC: Final = b"\x1a\x45\xdf\xa3"
-
-_SEGMENT: Final = 0x18538067
-_INFO: Final = 0x1549A966
-_TIMESTAMP_SCALE: Final = 0x2AD7B1
-_DURATION: Final = 0x4489
-_TRACKS: Final = 0x1654AE6B
-_TRACK_ENTRY: Final = 0xAE
-_TRACK_NUMBER: Final = 0xD7
-_TRACK_TYPE: Final = 0x83
-_AUDIO: Final = 2
-_CLUSTER: Final = 0x1F43B675
-_TIMESTAMP: Final = 0xE7
-_SIMPLE_BLOCK: Final = 0xA3
-_BLOCK_GROUP: Final = 0xA0
-_BLOCK: Final = 0xA1
-_TAIL: Final = frozenset({0x1C53BB6B, 0x1254C367})  # Cues, Tags: what a muxer adds behind the last cluster
-
-_MASTERS: Final = frozenset({_SEGMENT, _INFO, _TRACKS, _TRACK_ENTRY, _CLUSTER, _BLOCK_GROUP})
-_BLOCKS: Final = frozenset({_SIMPLE_BLOCK, _BLOCK})
-# What may stand in a cluster or behind one. In front of the first cluster every element of a fitting size is taken.
-_BEHIND_HEAD: Final = frozenset(
-    {
-        *(_SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK, _CLUSTER, _TIMESTAMP, *_TAIL),
-        *(0x9B, 0xFB, 0xFA, 0x75A1, 0x75A2, 0xA4),  # in a group: duration, references, additions, padding, codec state
-        *(0xA7, 0xAB, 0x5854),  # in a cluster: Position, PrevSize, SilentTracks
-        *(0x114D9B74, 0x1043A770, 0x1941A469, 0xEC, 0xBF),  # SeekHead, Chapters, Attachments, Void, CRC-32
-        *(0x1A45DFA3, _SEGMENT, _INFO, _TRACKS),  # the head of a stream that was appended
-    }
+from consumer.matroska import (
+    AUDIO,
+    BEHIND_HEAD,
+    BLOCK,
+    BLOCK_GROUP,
+    BLOCK_HEADER_BYTES,
+    BLOCKS,
+    CLUSTER,
+    CODEC_ID,
+    DURATION,
+    MASTERS,
+    SEGMENT,
+    TIMESTAMP,
+    TIMESTAMP_SCALE,
+    TRACK_ENTRY,
+    TRACK_NUMBER,
+    TRACK_TYPE,
+    has_block_header,
+    is_block,
+    is_laced,
 )
-# A live muxer writes ids byte by byte and a recorder slices after any write: one of these alone ends such a slice.
-_LONE_ID_BYTES: Final = frozenset({_SIMPLE_BLOCK, _BLOCK_GROUP, _CLUSTER >> 24})
-_MAY_BEGIN: Final = re.compile(rb"[\xa3\xa0]|\x1f\x43\xb6\x75")
+from consumer.resync import ends, goes_on, next_block
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A whole block of the audio track. `begin`, `header` and `end` are offsets into the data that was walked.
+
+    begin, end: the SimpleBlock element, or the group that holds the block.
+    header: where the block's track number stands; its time follows.
+    seconds: the block's time on the stream's own clock.
+    lost_bytes: how many bytes that belong to no element stand right in front.
+    """
+
+    begin: int
+    header: int
+    end: int
+    seconds: float
+    lost_bytes: int
+
+    def payload(self, data: bytes) -> bytes:
+        """The packet in a SimpleBlock."""
+        return data[self.header + BLOCK_HEADER_BYTES : self.end]
 
 
 @dataclass(slots=True)
 class WebmStructure:
-    """What a walk found. Times are seconds on the stream's own clock; blocks are those of the audio tracks.
+    """What a walk found. Times are seconds on the stream's own clock; blocks are those of the first audio track.
 
+    head_bytes: where the first cluster begins; None when there is none.
+    clusters: how many there are.
     truncated: an element should be longer than what is there. A stream of open size that ends between two blocks
     cannot be told from a whole one.
     damaged: bytes that belong to no element had to be skipped.
+    end_bytes: where the last whole element ends.
+    cut_seconds: the time of a block that is cut off at the end of the data.
+    reached_seconds: the latest time of any block of any track.
     """
 
+    scale_ns: int = 1_000_000
     declared_seconds: float | None = None
-    blocks: int = 0
-    first_block_seconds: float | None = None
-    last_block_seconds: float | None = None
+    codec: bytes = b""
+    tracks: frozenset[int] = frozenset()
+    audio_track: int | None = None
+    head_bytes: int | None = None
+    clusters: int = 0
+    cluster_seconds: float = 0.0
+    blocks: list[Block] = field(default_factory=list)
     truncated: bool = False
     damaged: bool = False
+    end_bytes: int = 0
+    cut_seconds: float | None = None
+    reached_seconds: float = 0.0
 
     @property
     def block_seconds(self) -> float:
-        """How long a block is, by the mean distance of two; 0 when there are not two."""
-        if self.blocks < 2 or self.first_block_seconds is None or self.last_block_seconds is None:
-            return 0.0
-        return max(0.0, self.last_block_seconds - self.first_block_seconds) / (self.blocks - 1)
+        """How long a block usually is, by the distance of two; 0 when there are not two."""
+        steps = [step for before, after in pairwise(self.blocks) if (step := after.seconds - before.seconds) > 0]
+        return median_low(steps) if steps else 0.0
+
+    def durations(self, data: bytes) -> list[float]:
+        """How long each block is: by its packet for Opus, else by the time of the next one."""
+        usual = self.block_seconds
+        steps = [after.seconds - before.seconds for before, after in pairwise(self.blocks)]
+        if self.codec == b"A_OPUS":
+            return [self._opus_seconds(data, block) or usual for block in self.blocks]
+        # A step that is much longer than usual is a hole or the recorder's pause, and no longer block.
+        return [step if 0 < step < 4 * usual else usual for step in steps] + [usual] * bool(self.blocks)
+
+    def _opus_seconds(self, data: bytes, block: Block) -> float | None:
+        in_group = data[block.begin] == BLOCK_GROUP
+        return None if in_group or is_laced(data, block.header) else opus.packet_seconds(block.payload(data))
 
 
 def walk(data: bytes) -> WebmStructure:
@@ -78,180 +113,131 @@ def walk(data: bytes) -> WebmStructure:
     return _Walk(data).run()
 
 
-def continues_a_stream(data: bytes) -> bool:
-    """Whether `data` is a later slice of a WebM stream: blocks, but not the beginning of a stream.
-
-    `MediaRecorder.start(timeslice)` cuts wherever its muxer happens to be, for audio one byte into the next element:
-    a slice begins with what follows that id, which is a block's size or the rest of a cluster's id.
-    """
-    if data.startswith(MAGIC):
-        return False
-    size = read_size(data, 0)
-    if size is not None:
-        opening = Element(_SIMPLE_BLOCK, size[1], size[0])
-        if _is_block(data, opening, None) and _goes_on(data, opening.end, None, blocks=1):
-            return True
-    return next_block(data, 0, None, blocks=3) is not None
-
-
-def next_block(data: bytes, at: int, tracks: frozenset[int] | None, *, blocks: int = 2) -> int | None:
-    """Where, from `at` on, a block or cluster begins after which the stream goes on for `blocks` blocks or ends.
-
-    `tracks` are the numbers that a block may carry; None takes those below 16, which is what recorders write. A chain
-    is asked for because audio is noise to this parser: in 80 kB of it every short pattern occurs by chance.
-    """
-    for candidate in _MAY_BEGIN.finditer(data, at):
-        if not _ends(data, candidate.start()) and _goes_on(data, candidate.start(), tracks, blocks=blocks):
-            return candidate.start()
-    return None
-
-
-def _goes_on(data: bytes, at: int, tracks: frozenset[int] | None, *, blocks: int) -> bool:
-    """Whether `blocks` blocks stand at `at` one behind the other, or fewer up to the end of the data."""
-    seen = 0
-    while seen < blocks:
-        if _ends(data, at):
-            return True
-        element = read_element(data, at)
-        if element is None:
-            return False
-        if element.id == _CLUSTER:
-            timestamp = read_element(data, element.payload)
-            if timestamp is None or timestamp.id != _TIMESTAMP:
-                return False
-            at = timestamp.end
-            continue
-        block = _block_in(data, element)
-        if block is None or not _is_block(data, block, tracks):
-            return seen > 0 and (element.id in _TAIL or _is_cut_block(data, block, tracks))
-        seen += 1
-        at = element.end
-    return True
-
-
-def _ends(data: bytes, at: int) -> bool:
-    return at == len(data) or (at == len(data) - 1 and data[at] in _LONE_ID_BYTES)
-
-
-def _block_in(data: bytes, element: Element) -> Element | None:
-    if element.id != _BLOCK_GROUP:
-        return element if element.id in _BLOCKS else None
-    child = read_element(data, element.payload)
-    return child if child is not None and child.id == _BLOCK else None
-
-
-def _is_block(data: bytes, block: Element, tracks: frozenset[int] | None) -> bool:
-    """Whether the bytes can be a block: the header fits its size, the size the data, the track is one of ours."""
-    return block.size is not None and block.end <= len(data) and _has_block_header(data, block, tracks)
-
-
-def _is_cut_block(data: bytes, block: Element | None, tracks: frozenset[int] | None) -> bool:
-    return block is not None and block.end > len(data) and _has_block_header(data, block, tracks)
-
-
-def _has_block_header(data: bytes, block: Element, tracks: frozenset[int] | None) -> bool:
-    track = read_size(data, block.payload)
-    # Audio tracks have small numbers, and a number in more bytes than it needs is allowed but never seen.
-    if track is None or track[0] is None or track[1] != block.payload + 1 or track[1] + 3 > block.end:
-        return False
-    return track[0] in tracks if tracks else 0 < track[0] < 16
-
-
 @dataclass(slots=True)
 class _Walk:
     """The state of one pass: the cluster's clock, whether the head is over, and the track that is being described."""
 
     data: bytes
-    found: WebmStructure = field(init=False)
+    found: WebmStructure = field(default_factory=WebmStructure)
     in_head: bool = True
-    scale_ns: int = 1_000_000
     duration_ticks: float | None = None
     cluster_ticks: int = 0
     track: int | None = None
-    tracks: set[int] = field(default_factory=set)
-    audio_tracks: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.found = WebmStructure()
+    codecs: dict[int, bytes] = field(default_factory=dict)
+    group: tuple[int, int] = (0, 0)
+    lost_bytes: int = 0
 
     def run(self) -> WebmStructure:
         at = 0
+        self.found.end_bytes = len(self.data)
         while at < len(self.data):
             element = read_element(self.data, at)
             if element is None or not self._fits(element):
                 at = self._skip_damage(at, element)
                 continue
-            self._take(element)
-            at = element.payload if element.id in _MASTERS else element.end
+            self._take(element, at)
+            at = element.payload if element.id in MASTERS else element.end
         if self.duration_ticks is not None:
-            self.found.declared_seconds = self.duration_ticks * self.scale_ns / 1e9
+            self.found.declared_seconds = self._seconds(self.duration_ticks)
+        self.found.codec = self.codecs.get(self.found.audio_track or 0, b"")
         return self.found
 
     def _fits(self, element: Element) -> bool:
         """Whether this can be an element here. A master that is cut is entered all the same."""
-        if element.id in _MASTERS:
+        if element.id in MASTERS:
             self.found.truncated |= element.end > len(self.data)
             return True
         if element.size is None or element.end > len(self.data):
             return False
-        if element.id in _BLOCKS:
-            return _is_block(self.data, element, frozenset(self.tracks))
-        # Unknown ids are allowed and skipped (RFC 8794, section 17.1), provided that the stream goes on behind them.
-        return self.in_head or element.id in _BEHIND_HEAD or self._known_at(element.end)
+        if element.id in BLOCKS:
+            return is_block(self.data, element, self.found.tracks)
+        if self.in_head or element.id == TIMESTAMP:
+            return True
+        # Spoilt bytes look like some element soon, and skipping what they call its content loses what is there. So one
+        # must be followed by a known one; unknown ones, which are allowed (RFC 8794, section 17.1), by whole blocks.
+        if element.id in BEHIND_HEAD:
+            return ends(self.data, element.end) or self._known_at(element.end)
+        return goes_on(self.data, element.end, self.found.tracks, blocks=2)
 
     def _known_at(self, at: int) -> bool:
         follower = read_id(self.data, at)
-        return at == len(self.data) or (follower is not None and follower[0] in _BEHIND_HEAD)
+        return follower is not None and follower[0] in BEHIND_HEAD
 
     def _skip_damage(self, at: int, element: Element | None) -> int:
         """Where the stream goes on. When it does not, the element at `at` is cut, or the rest is rubbish."""
-        further = next_block(self.data, at + 1, frozenset(self.tracks))
+        further = next_block(self.data, at + 1, self.found.tracks)
         if further is not None:
             self.found.damaged = True
+            self.lost_bytes += further - at
             return further
-        if not (self.found.blocks and _ends(self.data, at)):
+        self.found.end_bytes = at
+        if not (self.found.blocks and ends(self.data, at)):
             cut = element is None or element.end > len(self.data)
             self.found.truncated |= cut
             self.found.damaged |= not cut
-            if element is not None and element.id in _BLOCKS and cut and self._has_time(element):
-                self._take_block(element)  # the stream did reach this time, though its audio is gone
+            if element is not None and element.id in BLOCKS and cut and self._has_time(element):
+                # the stream did reach this time, though its audio is gone
+                self.found.cut_seconds = self._block_seconds(element)
         return len(self.data)
 
     def _has_time(self, block: Element) -> bool:
-        whole = block.payload + 4 <= len(self.data)
-        return whole and _has_block_header(self.data, block, frozenset(self.tracks))
+        whole = block.payload + BLOCK_HEADER_BYTES <= len(self.data)
+        return whole and has_block_header(self.data, block, self.found.tracks)
 
-    def _take(self, element: Element) -> None:
-        if element.id in _BLOCKS:
-            self._take_block(element)
-        elif element.id == _DURATION and self.in_head:
+    def _take(self, element: Element, at: int) -> None:
+        if element.id in BLOCKS:
+            self._take_block(element, at)
+        elif element.id == BLOCK_GROUP:
+            self.group = (at, element.end)
+        elif element.id == DURATION and self.in_head:
             self.duration_ticks = positive_float(self.data, element)
-        elif element.id in {_SEGMENT, _CLUSTER}:
-            self.in_head = element.id == _SEGMENT
-        elif element.id == _TIMESTAMP:
+        elif element.id in {SEGMENT, CLUSTER}:
+            self._enter(element, at)
+        elif element.id == TIMESTAMP:
             self.cluster_ticks = unsigned(self.data, element)
+            self.found.cluster_seconds = self._seconds(self.cluster_ticks)
         elif self.in_head:
             self._take_description(element)
 
-    def _take_description(self, element: Element) -> None:
-        if element.id == _TIMESTAMP_SCALE:
-            self.scale_ns = unsigned(self.data, element) or self.scale_ns
-        elif element.id == _TRACK_ENTRY:
-            self.track = None
-        elif element.id == _TRACK_NUMBER:
-            self.track = unsigned(self.data, element)
-            self.tracks.add(self.track)
-        elif element.id == _TRACK_TYPE and self.track is not None and unsigned(self.data, element) == _AUDIO:
-            self.audio_tracks.add(self.track)
+    def _enter(self, element: Element, at: int) -> None:
+        self.in_head = element.id == SEGMENT
+        if element.id == CLUSTER:
+            self.found.clusters += 1
+            if self.found.head_bytes is None:
+                self.found.head_bytes = at
 
-    def _take_block(self, block: Element) -> None:
-        """A block begins with its track, then its time as a signed 16-bit offset to the cluster's (RFC 9559, 10.1)."""
-        track = read_size(self.data, block.payload)
-        if track is None or (self.audio_tracks and track[0] not in self.audio_tracks):
+    def _take_description(self, element: Element) -> None:
+        if element.id == TIMESTAMP_SCALE:
+            self.found.scale_ns = unsigned(self.data, element) or self.found.scale_ns
+        elif element.id == TRACK_ENTRY:
+            self.track = None
+        elif element.id == TRACK_NUMBER:
+            self.track = unsigned(self.data, element)
+            self.found.tracks |= {self.track}
+        elif self.track is None:
             return
-        (offset,) = struct.unpack_from(">h", self.data, track[1])
-        seconds = (self.cluster_ticks + offset) * self.scale_ns / 1e9
-        self.found.blocks += 1
-        if self.found.first_block_seconds is None:
-            self.found.first_block_seconds = seconds
-        self.found.last_block_seconds = seconds
+        elif element.id == TRACK_TYPE and unsigned(self.data, element) == AUDIO and self.found.audio_track is None:
+            # FFmpeg's first audio stream is this one too
+            self.found.audio_track = self.track
+        elif element.id == CODEC_ID:
+            self.codecs[self.track] = self.data[element.payload : element.end].rstrip(b"\0")
+
+    def _take_block(self, block: Element, at: int) -> None:
+        seconds = self._block_seconds(block)
+        self.found.reached_seconds = max(self.found.reached_seconds, seconds)
+        track = read_size(self.data, block.payload)
+        if track is None or (self.found.audio_track is not None and track[0] != self.found.audio_track):
+            return
+        begin, end = at, block.end
+        if block.id == BLOCK and self.group[0] < at < self.group[1] <= len(self.data):
+            begin, end = self.group
+        self.found.blocks.append(Block(begin, block.payload, end, seconds, self.lost_bytes))
+        self.lost_bytes = 0
+
+    def _block_seconds(self, block: Element) -> float:
+        """A block begins with its track, then its time as a signed 16-bit offset to the cluster's (RFC 9559, 10.1)."""
+        (offset,) = struct.unpack_from(">h", self.data, block.payload + 1)
+        return self._seconds(self.cluster_ticks + offset)
+
+    def _seconds(self, ticks: float) -> float:
+        return ticks * self.found.scale_ns / 1e9

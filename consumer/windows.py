@@ -78,8 +78,8 @@ class Window:
 def plan(chunks: Iterable[Chunk], limits: Limits) -> list[Window]:
     """The fewest windows that hold every gap in exactly one core, none of them longer than it has to be.
 
-    Chunks may come in any order. Where a number is missing no window goes on, neither its core nor its context. A gap that
-    is longer than a window gets one for itself, without context: the model takes it in steps.
+    Chunks may come in any order. Where a number is missing no window goes on, neither its core nor its context. A gap
+    that is longer than a window gets one for itself, without context: the model takes it in steps.
     """
     windows: list[Window] = []
     for run in _runs(sorted(chunks, key=lambda chunk: chunk.number)):
@@ -175,7 +175,8 @@ def share_out(
     """What of a window's transcription belongs to each gap in its core.
 
     A word belongs to the chunk that holds its midpoint, so each word of the core is given to exactly one chunk; its
-    times are cut to that chunk. A suppressed segment is no text but an explanation, so every chunk that it touches gets it.
+    times are cut to that chunk. A suppressed segment is no text but an explanation, so every chunk that it touches
+    gets it.
 
     Args:
         segments: in order, with times from the window's start and with words that make up their text.

@@ -1,25 +1,28 @@
-"""The whole life of one job: check, fetch, decode, transcribe, publish, delete, or say where it went instead.
+"""The life of one job, step by step: prepare it, publish what was heard, or say where it went instead.
 
 Order decides that nothing is lost: the message is deleted last, after its transcript is readable in S3 or after it
-is on the dead-letter queue with its reason. Which jobs are taken, and when a worker ends, is `consumer.run`'s business.
+is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time; which
+step runs when is `consumer.pipeline`'s business.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from consumer.audio import DecodedAudio, decode
+from consumer.audio import DecodedAudio
 from consumer.jobqueue import JobQueue, Message
 from consumer.leases import LeaseKeeper
-from consumer.publish import existing_transcript, fetch_audio, publish
+from consumer.publish import Existing, existing_transcript, publish
 from consumer.record import JobRecord
-from consumer.stopping import StopRequest
-from consumer.transcriber import Aborted, Transcriber, Transcription
+from consumer.retrying import Retrier
+from consumer.session_audio import SessionAudio
+from consumer.transcriber import Aborted
+from consumer.windows import Heard
 from shared.clock import Clock, iso
-from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_retryable
+from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, parse_job
 from shared.reports import ReportError
@@ -31,21 +34,42 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-# Three unexpected errors in a row are no longer one bad input: a CUDA error, for one, poisons the loaded model until
-# the process ends.
+# Three unexpected errors in a row are no longer one bad input.
 _MOST_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
-class WorkerBrokenError(Exception):
-    """Job after job fails in ways that nothing here knows: the process should end and be started afresh."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that only the model is missing for. `existing` is the transcript that a forced job replaces."""
+
+    message: Message
+    job: ChunkJob
+    existing: Existing | None
+    audio: DecodedAudio
+
+    @property
+    def number(self) -> int:
+        return int(self.job.chunk)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What was heard in a chunk, and by what; `device` is where the model really ran."""
+
+    heard: Heard
+    language: str
+    language_probability: float
+    model: str
+    device: str
 
 
 @dataclass(slots=True)
 class Worker:
-    """Does jobs, one at a time."""
+    """The steps of a job. Each of those that end one returns what became of it, for the run's report.
+
+    `None` stands for a job that went back to the queue or to another worker.
+    """
 
     worker_id: str
     settings: Settings
@@ -54,97 +78,124 @@ class Worker:
     queue: JobQueue
     leases: LeaseKeeper
     ledger: Ledger
-    transcriber: Transcriber
-    stop: StopRequest
+    audio: SessionAudio
+    retrier: Retrier
     _unexpected: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
-    def handle(self, message: Message) -> JobRecord | None:
-        """Bring one held message to an end.
+    @property
+    def broken(self) -> bool:
+        """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
+        return self._unexpected >= _MOST_UNEXPECTED
 
-        Returns:
-            What became of the job; `None` when it went back to the queue or to another worker.
-
-        Raises:
-            WorkerBrokenError: the last few jobs all failed unexpectedly.
-        """
-        self.leases.begin(message)
+    def prepare(self, message: Message) -> Prepared | JobRecord | None:
+        """Bring a held message to where only the model is missing, or to an end."""
         job: ChunkJob | None = None
-        with structlog.contextvars.bound_contextvars(message_id=message.message_id, attempt=message.receives):
-            try:
-                job = parse_job(message.body, bucket=self.settings.bucket)
-                record = self._do(job, message)
-                self.leases.drop([message])
-                self._retrying(self.queue.delete, message)
-            except PermanentJobError as error:
+        self.leases.begin(message)
+        try:
+            job = parse_job(message.body, bucket=self.settings.bucket)
+            existing = self.retrier(existing_transcript, self.s3, job)
+            if existing and existing.satisfies(job):
+                return self._done(message, self._skipped(job))
+            self.ledger.processing(job, self.worker_id, message.receives)
+            prepared = Prepared(message, job, existing, self.audio.of(job))
+        except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
+            return self.failed(message, job, error)
+        self.leases.pause(message)
+        return prepared
+
+    def complete(self, prepared: Prepared, spoken: Spoken) -> JobRecord | None:
+        """Publish what was heard, then delete the message."""
+        message, job = prepared.message, prepared.job
+        try:
+            self.leases.check(message)
+            transcript = self._transcript(prepared, spoken)
+            if not self.retrier(publish, self.s3, job, transcript, prepared.existing):
+                return self._done(message, self._skipped(job))
+            self.ledger.finished(job, "completed")
+            log.info("chunk_transcribed", **names(job), audio_seconds=transcript.duration, words=transcript.word_count)
+            return self._done(message, JobRecord(job, "completed", audio_seconds=prepared.audio.seconds))
+        except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
+            return self.failed(message, job, error)
+
+    def failed(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
+        """Do with a job what its error calls for; `job` is absent when the message is none."""
+        match error:
+            case PermanentJobError():
                 return self._dead_letter(message, job, error)
-            except Aborted:
+            case Aborted():
                 self._give_back(message, job, "aborted: the worker was asked to stop", seconds=0)
                 return None
-            except LeaseLostError:
+            case LeaseLostError():
                 # Another worker may have the job: whatever is known here is too late to be of use.
                 self.leases.drop([message])
-                log.warning("lease_lost_result_dropped")
+                log.warning("lease_lost_result_dropped", message_id=message.message_id)
                 return None
-            except (TransientError, *AWS_ERRORS) as error:
-                return self._retry_later(message, job, error)
-            except Exception as error:
-                log.exception("job_failed_unexpectedly", error=type(error).__name__)
-                return self._retry_unexpected(message, job, error)
+        if not isinstance(error, (TransientError, *AWS_ERRORS)):
+            log.error("job_failed_unexpectedly", error=type(error).__name__, exc_info=error)
+            with self._counting:
+                self._unexpected += 1
+        return self._retry_later(message, job, error)
+
+    def give_back(self, messages: list[Message], *, seconds: int = 0) -> None:
+        """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
+        if not messages:
+            return
+        self.leases.drop(messages)
+        try:
+            self.retrier(self.queue.set_visibility, messages, seconds)
+        except AWS_ERRORS as error:
+            log.warning("jobs_not_given_back", jobs=len(messages), error=error_code(error) or type(error).__name__)
+            return
+        log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
+
+    def hand_back(self, jobs: Sequence[Prepared]) -> None:
+        """Let others have jobs that no window was made of, at once."""
+        self.give_back([each.message for each in jobs])
+        for each in jobs:
+            self.ledger.handed_back(each.job, "the worker holds still or ends")
+
+    # --- the ways in which a job ends
+
+    def _done(self, message: Message, record: JobRecord) -> JobRecord:
+        self.leases.drop([message])
+        self.retrier(self.queue.delete, message)
+        with self._counting:
             self._unexpected = 0
-            return record
+        return record
 
-    # --- the job
-
-    def _do(self, job: ChunkJob, message: Message) -> JobRecord:
-        existing = self._retrying(existing_transcript, self.s3, job)
-        if existing and existing.satisfies(job):
-            return self._skip(job)
-        self.ledger.processing(job, self.worker_id, message.receives)
-        audio = decode(self._retrying(fetch_audio, self.s3, job), chunk_seconds=self.settings.chunk_seconds)
-        began = self.clock.monotonic()
-        transcription = self.transcriber.transcribe(audio, should_abort=self.stop.must_abort)
-        work_seconds = self.clock.monotonic() - began
-        transcript = self._transcript(job, audio, transcription)
-        self.leases.check(message)
-        if not self._retrying(publish, self.s3, job, transcript, existing):
-            return self._skip(job)
-        self.ledger.finished(job, "completed")
-        log.info("chunk_transcribed", **_names(job), audio_seconds=round(audio.seconds, 2), words=transcript.word_count)
-        return JobRecord(job, "completed", audio_seconds=audio.seconds, work_seconds=work_seconds)
-
-    def _skip(self, job: ChunkJob) -> JobRecord:
+    def _skipped(self, job: ChunkJob) -> JobRecord:
         self.ledger.finished(job, "skipped")
-        log.info("chunk_skipped", **_names(job), why="its transcript exists")
+        log.info("chunk_skipped", **names(job), why="its transcript exists")
         return JobRecord(job, "skipped")
 
-    def _transcript(self, job: ChunkJob, audio: DecodedAudio, transcription: Transcription) -> ChunkTranscript:
-        segments = transcription.segments
+    def _transcript(self, prepared: Prepared, spoken: Spoken) -> ChunkTranscript:
+        job, audio, segments = prepared.job, prepared.audio, spoken.heard.segments
         return ChunkTranscript(
             session_id=job.session_id,
             user_id=job.user_id,
             chunk_index=int(job.chunk),
             audio_key=job.audio_key,
-            language=transcription.language,
-            language_probability=transcription.language_probability,
+            language=spoken.language,
+            language_probability=spoken.language_probability,
             duration=round(audio.seconds, 3),
-            model=self.transcriber.model_name,
-            device=self.transcriber.device,
+            model=spoken.model,
+            device=spoken.device,
             segments=segments,
             segment_count=len(segments),
             word_count=sum(len(segment.words) for segment in segments),
-            text=" ".join(segment.text.strip() for segment in segments),
+            text=" ".join(segment.text for segment in segments),
             uploaded_at=iso(self.clock.now()),
             partial_audio=audio.partial,
+            suppressed=spoken.heard.suppressed,
+            header_synthesised=audio.header_synthesised,
         )
 
-    # --- the ways in which a job does not end well
-
     def _dead_letter(self, message: Message, job: ChunkJob | None, error: PermanentJobError) -> JobRecord | None:
-        names = _names(job) if job else {}
-        log.warning("job_dead_lettered", **names, reason=error.reason, detail=error.detail)
+        log.warning("job_dead_lettered", **names(job), reason=error.reason, detail=error.detail)
         self.leases.drop([message])
         try:
-            self._retrying(self.queue.dead_letter, message, error, self.worker_id)
+            self.retrier(self.queue.dead_letter, message, error, self.worker_id)
         except AWS_ERRORS as away:
             # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
             log.error("dead_letter_failed", error=error_code(away) or type(away).__name__)
@@ -173,47 +224,12 @@ class Worker:
         self._give_back(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
         return None
 
-    def _retry_unexpected(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        record = self._retry_later(message, job, error)
-        self._unexpected += 1
-        if self._unexpected >= _MOST_UNEXPECTED:
-            raise WorkerBrokenError(f"{self._unexpected} unexpected errors in a row") from error
-        return record
-
     def _give_back(self, message: Message, job: ChunkJob | None, why: str, *, seconds: int) -> None:
         self.give_back([message], seconds=seconds)
         if job:
             self.ledger.handed_back(job, why)
 
-    def give_back(self, messages: list[Message], *, seconds: int = 0) -> None:
-        """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
-        if not messages:
-            return
-        self.leases.drop(messages)
-        try:
-            self._retrying(self.queue.set_visibility, messages, seconds)
-        except AWS_ERRORS as error:
-            log.warning("jobs_not_given_back", jobs=len(messages), error=error_code(error) or type(error).__name__)
-            return
-        log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
 
-    def _retrying(self, call: Callable[..., T], *arguments: object) -> T:
-        """The call, tried again 1, 2, 4 s (and jitter) apart while its error says that this can help."""
-        retrying = Retrying(
-            retry=retry_if_exception(is_retryable),
-            stop=stop_after_attempt(self.settings.retry_attempts),
-            wait=wait_exponential(multiplier=1, max=8) + wait_random(0, 0.5),
-            sleep=self.clock.sleep,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        return retrying(call, *arguments)
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.debug("retrying", call=getattr(state.fn, "__name__", "call"), error=type(error).__name__)
-
-
-def _names(job: ChunkJob) -> dict[str, str]:
-    return {"session": job.session_id, "chunk": job.chunk}
+def names(job: ChunkJob | None) -> dict[str, str]:
+    """How logs name a job."""
+    return {"session": job.session_id, "chunk": job.chunk} if job else {}

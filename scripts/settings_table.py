@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from shared.settings import ENV_PREFIX, Settings
+from shared.settings import ENV_PREFIX, ModelSettings, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
@@ -23,9 +23,11 @@ ends the command with exit code 2 and one line that names it.
 def page() -> str:
     """The page as it should be."""
     schema = Settings.model_json_schema()["properties"]
+    # Pydantic lists a base class's fields first; a reader looks first for what is required, and that is the fleet's.
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in ModelSettings.model_fields)
     rows = (
         f"| `{(ENV_PREFIX + name).upper()}` | {field.description} | {_default(field)} | {_allowed(schema[name])} |"
-        for name, field in Settings.model_fields.items()
+        for name, field in fields
     )
     return _HEAD + "\n".join(rows) + "\n"
 

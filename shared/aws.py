@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 # Longer than the longest long poll (20 s): a client that gives up first would lose the messages of that answer
 # until their visibility timeout ends.
-_SQS = Config(connect_timeout=5, read_timeout=35, retries={"mode": "standard", "total_max_attempts": 2})
+_SQS = Config(
+    connect_timeout=5,
+    read_timeout=35,
+    max_pool_connections=32,
+    retries={"mode": "standard", "total_max_attempts": 2},
+)
 _S3 = Config(
     connect_timeout=5,
     read_timeout=30,

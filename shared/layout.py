@@ -70,6 +70,30 @@ def transcript_key(session: str, chunk: str) -> str:
     return f"{session}/transcription-chunk-{chunk}.json"
 
 
+def metadata_key(session: str) -> str:
+    """The key of what the recorder wrote about a session; `session` is the session path."""
+    return f"{session}/metadata.json"
+
+
+def sibling_audio_keys(audio_key: str, number: int) -> list[str]:
+    """Which keys the audio of chunk `number` can have in the session of `audio_key`, the likeliest first.
+
+    Recorders keep their extension and their padding. What the padding is shows in a leading zero; without one a number
+    may be padded to its own length, to the layout's three digits, or not at all.
+
+    Raises:
+        ValueError: `audio_key` is not the key of a chunk's audio.
+    """
+    key = parse_key(audio_key)
+    if key is None or key.audio_chunk is None:
+        raise ValueError(f"not the key of a chunk's audio: {audio_key!r}")
+    spelled = key.audio_chunk
+    widths = [len(spelled)] if spelled.startswith("0") else [min(3, len(spelled)), len(spelled), 1]
+    spellings = dict.fromkeys(f"{number:0{width}d}" for width in widths)
+    extension = audio_key.rpartition(".")[2]
+    return [f"{key.session_path}/chunk-{spelling}.{extension}" for spelling in spellings]
+
+
 def chunk_order(chunk: str) -> tuple[int, str]:
     """Sort key that puts chunks in the order of the recording: `9` before `10`, `1` beside `001`."""
     return int(chunk), chunk

@@ -28,7 +28,10 @@ class WireModel(BaseModel):
 
 
 class ChunkJob(WireModel):
-    """One chunk to transcribe. `audio_size` is in bytes; `chunk` is the number as its key spells it."""
+    """One chunk to transcribe. `audio_size` is in bytes; `chunk` is the number as its key spells it.
+
+    `model` and `language` (ISO 639) are for this job alone; without them it is the fleet's.
+    """
 
     version: Literal[1] = MESSAGE_VERSION
     kind: Literal["chunk"] = "chunk"
@@ -44,6 +47,8 @@ class ChunkJob(WireModel):
     force: bool = False
     scan_id: str | None = None
     enqueued_at: AwareDatetime
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

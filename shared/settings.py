@@ -5,7 +5,7 @@ metadata service) are boto3's business and have no field here.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,10 +15,61 @@ from shared.errors import ConfigurationError
 ENV_PREFIX = "SCRIBEFLEET_"
 
 
-class Settings(BaseSettings):
-    """One fleet's settings. Build it with `load_settings`, which turns what is wrong into one readable line each."""
+class ModelSettings(BaseSettings):
+    """What the speech model needs; all of it has defaults, so the model's commands run without a fleet."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    model: str = Field(default="small.en", min_length=1, description="Name of the Whisper model.")
+    model_dir: Path | None = Field(
+        default=None,
+        description="Local directory with the model in CTranslate2 format; nothing is ever downloaded.",
+    )
+    model_store: Path = Field(
+        default=Path("~/.cache/scribefleet/models"),
+        description="Directory with a folder for each model, where `model fetch` puts them and workers look.",
+    )
+    models_kept: int = Field(
+        default=2,
+        ge=2,
+        le=16,
+        description="Models kept in memory: the fleet's own, and others that jobs have asked for.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs.")
+    compute_type: str = Field(
+        default="default",
+        description="CTranslate2 compute type; `default` is float16 on a GPU and int8 on a CPU.",
+    )
+    parallel_windows: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Windows transcribed at the same time; 0 is one for each core on the CPU and one on a GPU.",
+    )
+    cpu_threads: int = Field(
+        default=0, ge=0, le=256, description="Threads for each window on the CPU; 0 shares the cores out evenly."
+    )
+    language: str = Field(default="en", min_length=2, max_length=3, description="Language of the recordings (ISO 639).")
+    beam_size: int = Field(default=5, ge=1, le=20, description="Beams of the decoder.")
+    vad_min_silence_ms: int = Field(
+        default=500, ge=0, le=60_000, description="Milliseconds of silence that end a stretch of speech."
+    )
+    batch_windows: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Windows decoded in one call of the model; more is faster on a GPU and less accurate.",
+    )
+    window_limit_seconds: float = Field(
+        default=120,
+        gt=0,
+        le=3600,
+        description="Seconds that one window may take the model before it is tried once more at lower cost.",
+    )
+
+
+class Settings(ModelSettings):
+    """One fleet's settings. Build it with `load_settings`, which turns what is wrong into one readable line each."""
 
     # --- where things are
     bucket: str = Field(min_length=3, description="Name of the S3 bucket that holds the recordings.")
@@ -94,7 +145,19 @@ class Settings(BaseSettings):
         le=1000,
         description="Consecutive empty polls after which a worker stops its instance.",
     )
-    receive_max_jobs: int = Field(default=6, ge=1, le=10, description="Most jobs a worker takes with one poll.")
+    receive_max_jobs: int = Field(default=10, ge=1, le=10, description="Most jobs a worker takes with one poll.")
+    max_jobs_in_hand: int = Field(
+        default=36,
+        ge=1,
+        le=1000,
+        description="Most jobs a worker holds at the same time; fewer where they could not be done within half a lease.",
+    )
+    io_threads: int = Field(
+        default=16, ge=2, le=64, description="Threads that fetch and decode audio and publish transcripts."
+    )
+    audio_cache_mb: int = Field(
+        default=128, ge=1, le=65_536, description="Megabytes of chunks kept in memory for the gaps beside them."
+    )
     visibility_timeout_seconds: int = Field(
         default=120,
         ge=2,
@@ -132,22 +195,21 @@ class Settings(BaseSettings):
         description="Command that powers the host off when StopInstances is refused, such as `systemctl poweroff`.",
     )
 
-    # --- worker: model
-    model: str = Field(default="small.en", min_length=1, description="Name of the Whisper model.")
-    model_dir: Path | None = Field(
-        default=None,
-        description="Local directory with the model in CTranslate2 format; nothing is ever downloaded.",
+    # --- worker: windows
+    window_seconds: float = Field(
+        default=30, ge=1, le=30, description="Longest stretch of audio that the model is given at once."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs.")
-    compute_type: str = Field(
-        default="default",
-        description="CTranslate2 compute type, such as float16 or int8; `default` keeps the model's.",
+    context_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=15,
+        description="Most audio of neighbouring chunks that the model hears on either side of a window's gaps.",
     )
-    cpu_threads: int = Field(default=0, ge=0, le=256, description="Threads of a model on the CPU; 0 lets it choose.")
-    language: str = Field(default="en", min_length=2, max_length=3, description="Language of the recordings (ISO 639).")
-    beam_size: int = Field(default=5, ge=1, le=20, description="Beams of the decoder.")
-    vad_min_silence_ms: int = Field(
-        default=500, ge=0, le=60_000, description="Milliseconds of silence that end a stretch of speech."
+    context_min_seconds: float = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="Context that a window's gaps leave room for on each side where there is audio.",
     )
 
     # --- autoscaler and costs
@@ -184,14 +246,26 @@ class Settings(BaseSettings):
     )
 
 
+_Kind = TypeVar("_Kind", bound=ModelSettings)
+
+
 def load_settings() -> Settings:
     """The settings from the environment.
 
     Raises:
         ConfigurationError: one line for each variable that is missing or wrong, with what it takes.
     """
+    return _load(Settings)
+
+
+def load_model_settings() -> ModelSettings:
+    """The model's settings alone, for commands that need no fleet; it raises as `load_settings` does."""
+    return _load(ModelSettings)
+
+
+def _load(kind: type[_Kind]) -> _Kind:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(error))) from None
 

@@ -1,6 +1,6 @@
 """The transcript of a chunk, as published and as found."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -8,6 +8,12 @@ from shared.messages import WireModel
 
 Seconds = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+# In both spellings: a serializer sees the names of the format or those of Python.
+_ONLY_WHEN_TRUE: Final = frozenset(
+    {"partial_audio", "partialAudio", "suppressed", "header_synthesised", "headerSynthesised"}
+)
 
 
 class Word(WireModel):
@@ -37,6 +43,23 @@ class PartialAudio(WireModel):
     decoded_seconds: Seconds
 
 
+class Suppressed(WireModel):
+    """What the model wrote where, as far as its own numbers tell, nobody spoke; kept so that nothing is lost unseen.
+
+    Times are seconds from the start of the chunk. The reason is `no-speech` (no speech likely and the words
+    improbable), `repetitive` (text that compresses like no speech does) or `loop` (the same words over and over).
+    The numbers are the model's for the decode that the text is from.
+    """
+
+    text: str
+    start: Seconds
+    end: Seconds
+    reason: Literal["no-speech", "repetitive", "loop"]
+    no_speech_probability: Probability
+    average_log_probability: float
+    compression_ratio: Annotated[float, Field(ge=0)]
+
+
 class ChunkTranscript(WireModel):
     """The result of one job. `duration` is the decoded audio in seconds; no speech means no segments."""
 
@@ -57,8 +80,11 @@ class ChunkTranscript(WireModel):
     source: Literal["batch"] = "batch"
     uploaded_at: str
     partial_audio: PartialAudio | None = None
+    suppressed: tuple[Suppressed, ...] = ()
+    header_synthesised: bool = False
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`partialAudio` is there only when something is missing, so readers of the older format see no change."""
-        return {name: value for name, value in serialize(self).items() if value is not None}
+        """A part that says that something is unusual is there only then: readers of the older format see no change."""
+        present = serialize(self)
+        return {name: value for name, value in present.items() if value or name not in _ONLY_WHEN_TRUE}

@@ -1,25 +1,33 @@
 """A worker over the test cloud, with real audio and a transcriber that says what a test tells it to."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from consumer.audio import DecodedAudio
+from consumer.audio import SAMPLE_RATE
+from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.instance import WorkerInstance
 from consumer.jobqueue import JobQueue
 from consumer.leases import LeaseKeeper
 from consumer.metadata import InstanceIdentity
+from consumer.models import Models
+from consumer.pipeline import Pipeline
 from consumer.record import RunRecord
+from consumer.retrying import Retrier
 from consumer.run import Runner
+from consumer.session_audio import SessionAudio
+from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
-from consumer.transcriber import Transcription
+from consumer.transcriber import Aborted, Speech, Transcription
 from consumer.worker import Worker
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
@@ -37,20 +45,35 @@ AUDIO = (Path(__file__).parents[2] / "samples/two_cities/restart/chunk-010.webm"
 
 @dataclass(slots=True)
 class ScriptedTranscriber:
-    """Hears the same two words in everything, after whatever a test wants to happen meanwhile."""
+    """Hears the same two words in every second of audio, after whatever a test wants to happen meanwhile."""
 
     model_name: str = "scripted"
     device: str = "cpu"
+    parallel: int = 1
+    languages: frozenset[str] = frozenset({"en"})
     during: Callable[[], None] = lambda: None
-    calls: int = 0
+    windows: list[Speech] = field(default_factory=list)
 
-    def transcribe(self, audio: DecodedAudio, *, should_abort: Callable[[], bool]) -> Transcription:
-        self.calls += 1
+    @property
+    def calls(self) -> int:
+        return len(self.windows)
+
+    def transcribe(self, speeches: Sequence[Speech], *, should_abort: Callable[[], bool]) -> list[Transcription]:
+        self.windows += speeches
         self.during()
+        if should_abort():
+            raise Aborted("asked to")
+        return [self._heard(len(speech.samples) / SAMPLE_RATE) for speech in speeches]
+
+    def _heard(self, seconds: float) -> Transcription:
         words = tuple(
-            Word(word=w, start=0.1 * n, end=0.1 * n + 0.1, probability=0.9) for n, w in enumerate(("hello", "you"))
+            Word(word=word, start=at + offset, end=at + offset + 0.2, probability=0.9)
+            for at in range(math.ceil(seconds))
+            for word, offset in ((" hello", 0.1), (" you", 0.4))
+            if at + offset + 0.2 <= seconds
         )
-        segment = Segment(text="hello you", start=0.0, end=0.3, words=words)
+        text = "".join(word.word for word in words).strip()
+        segment = Segment(text=text, start=words[0].start, end=words[-1].end, words=words)
         return Transcription(language="en", language_probability=1.0, segments=(segment,))
 
 
@@ -69,32 +92,39 @@ class Crew:
     runner: Runner = field(init=False)
     leases: LeaseKeeper = field(init=False)
     lock: SessionLock = field(init=False)
+    stop: StopRequest = field(init=False)
+    models: Models = field(init=False)
+    gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
         queue = JobQueue(self.cloud.sqs, self.settings, self.clock)
         ledger = Ledger(self.cloud.dynamodb, self.settings, self.clock)
         self.leases = LeaseKeeper(queue, self.settings, self.clock, lambda: self.hung.append(True))
         self.lock = SessionLock(self.cloud.s3, self.settings.bucket, self.clock, timedelta(minutes=30))
+        self.stop = StopRequest(self.clock, self.settings.drain_seconds)
         worker_id = self.instance_id or "host-1"
+        retrier = Retrier(self.settings.retry_attempts, self.clock)
+        audio = SessionAudio(self.cloud.s3, self.settings, retrier)
         self.worker = Worker(
-            worker_id,
-            self.settings,
-            self.clock,
-            self.cloud.s3,
-            queue,
-            self.leases,
-            ledger,
-            self.transcriber,
-            StopRequest(self.clock, self.settings.drain_seconds),
+            worker_id, self.settings, self.clock, self.cloud.s3, queue, self.leases, ledger, audio, retrier
         )
         instance = None
         if self.instance_id:
             instance = WorkerInstance(
                 self.cloud.ec2, InstanceIdentity(self.instance_id, "g4dn.xlarge"), self.settings.power_off_command
             )
-        heart = Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds)
-        record = RunRecord(started=self.clock.now(), model_load_seconds=1.5)
-        self.runner = Runner(self.worker, heart, self.lock.read, instance, record, self.until_empty)
+        self.models = Models(self.settings, lambda _: self.transcriber)
+        self.gate = Gate(self.lock.read if self.settings.lock_enabled else None, self.stop, self.clock)
+        self.runner = Runner(
+            self.worker,
+            self.models,
+            self.gate,
+            self.stop,
+            Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds),
+            instance,
+            RunRecord(started=self.clock.now(), model_load_seconds=1.5),
+            until_empty=self.until_empty,
+        )
 
     # --- what a test puts in
 
@@ -110,6 +140,25 @@ class Crew:
 
     def send(self, body: str, queue_url: str | None = None) -> None:
         self.cloud.sqs.send_message(QueueUrl=queue_url or self.settings.jobs_queue_url, MessageBody=body)
+
+    def work(self) -> None:
+        """Receive once, and bring every job received to an end."""
+        record = self.runner.record
+        hints = SessionHints(self.cloud.s3, self.settings.bucket, self.worker.retrier)
+        pipeline = Pipeline(
+            self.worker,
+            self.models,
+            hints,
+            self.gate,
+            self.stop,
+            on_end=lambda each: record.add(each) if each else None,
+            on_work=record.worked,
+        )
+        with pipeline.running():
+            messages = self.worker.queue.receive(10, wait=False)
+            self.leases.hold(messages)
+            pipeline.accept(messages)
+            pipeline.settle()
 
     # --- what a test looks at
 
@@ -201,6 +250,24 @@ def refuse() -> Refuse:
         return lambda: failed
 
     return make
+
+
+OnLog = Callable[[Callable[[dict[str, Any]], None]], None]
+
+
+@pytest.fixture
+def on_log() -> Iterator[OnLog]:
+    """Makes something happen at log events."""
+
+    def make(then: Callable[[dict[str, Any]], None]) -> None:
+        def look(_logger: Any, _method: str, event: Any) -> Any:
+            then(event)
+            raise structlog.DropEvent
+
+        structlog.configure(processors=[look])
+
+    yield make
+    structlog.reset_defaults()
 
 
 @pytest.fixture

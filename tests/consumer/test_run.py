@@ -1,6 +1,6 @@
 """A worker's run: when it works, when it holds still, and when it stops its instance."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.consumer.conftest import MakeCrew, Refuse
+    from tests.consumer.conftest import MakeCrew, OnLog, Refuse
 
 
 def test_the_owned_instance_is_stopped_after_three_empty_polls(
@@ -53,22 +53,22 @@ def test_an_instance_that_a_person_started_again_is_theirs(
     assert state_of(mine) == "running"
 
 
-def test_two_empty_polls_do_not_end_the_run(crew: "MakeCrew", instance: "Callable[..., str]") -> None:
+def test_two_empty_polls_do_not_end_the_run(crew: "MakeCrew", instance: "Callable[..., str]", on_log: "OnLog") -> None:
     # given: work comes after two empty polls, again and again
     one = crew(instance_id=instance(owned=True), until_empty=False)
     jobs: list[ChunkJob] = []
-    polls = 0
+    empty: list[int] = []
 
-    def after_two_empty_polls() -> None:
-        nonlocal polls
-        polls += 1
-        if polls in {3, 6}:
-            jobs.append(one.job(f"{polls:03d}"))
+    def after_two_empty_polls(event: dict[str, Any]) -> None:
+        if event["event"] == "empty_poll":
+            empty.append(event["in_a_row"])
+            if empty[-1] == 2 and len(jobs) < 2:
+                jobs.append(one.job(f"{len(empty):03d}"))
 
-    one.before_each_poll(after_two_empty_polls)
+    on_log(after_two_empty_polls)
     one.runner.run()
     assert [one.ledger_status(job) for job in jobs] == ["completed", "completed"]
-    assert polls == 10  # 2 empty, work, 2 empty, work, 3 empty, and the last look while draining
+    assert empty == [1, 2, 1, 2, 1, 2, 3]
 
 
 def test_a_job_that_comes_while_the_worker_drains_is_still_done(
@@ -111,26 +111,27 @@ def test_with_the_lock_held_nothing_is_received_and_nothing_stopped_until_it_is_
     assert state_of(mine) == "stopped"
 
 
-def test_a_lock_taken_between_two_jobs_sends_the_rest_back_at_once(crew: "MakeCrew") -> None:
-    one = crew(receive_max_jobs=6)
-    jobs = [one.job(chunk) for chunk in ("001", "002", "003")]
+def test_a_lock_taken_in_mid_work_sends_all_but_the_window_in_hand_back_at_once(crew: "MakeCrew") -> None:
+    one = crew()
+    jobs = [one.job(session=session) for session in ("s1", "s2", "s3", "s4")]
 
     def begin_a_live_session() -> None:
         one.lock.take("bob", "live-1")
+        one.clock.advance(3)  # which the window takes the model
 
     one.transcriber.during = begin_a_live_session
-    one.clock.on_sleep = one.worker.stop.request
+    one.clock.on_sleep = one.stop.request
     one.runner.run()
-    assert [one.ledger_status(job) for job in jobs[:1]] == ["completed"]
     assert one.transcriber.calls == 1
-    assert one.waiting() == (2, 0)
+    assert sorted(one.ledger_status(job) for job in jobs) == ["completed", "queued", "queued", "queued"]
+    assert one.waiting() == (3, 0)
 
 
 def test_an_unreadable_lock_counts_as_held(crew: "MakeCrew") -> None:
     one = crew()
     one.job()
     one.cloud.s3.put_object(Bucket=one.settings.bucket, Key="batch-lock.json", Body=b"<html>")
-    one.clock.on_sleep = one.worker.stop.request
+    one.clock.on_sleep = one.stop.request
     one.runner.run()
     assert one.waiting() == (1, 0)
 
@@ -155,20 +156,20 @@ def test_a_lock_taken_while_draining_keeps_the_instance(
 
     one.runner.heart.beat()
     one.before_each_poll(on_draining)
-    one.clock.on_sleep = one.worker.stop.request
+    one.clock.on_sleep = one.stop.request
     one.runner.run()
     assert state_of(mine) == "running"
 
 
-def test_a_request_to_stop_finishes_the_job_in_hand_and_gives_the_rest_back_at_once(
+def test_a_request_to_stop_finishes_the_window_in_hand_and_gives_the_rest_back_at_once(
     crew: "MakeCrew", instance: "Callable[..., str]"
 ) -> None:
-    one = crew(instance_id=instance(owned=True), until_empty=False, receive_max_jobs=6)
-    jobs = [one.job(chunk) for chunk in ("001", "002", "003")]
-    one.transcriber.during = one.worker.stop.request
+    one = crew(instance_id=instance(owned=True), until_empty=False)
+    jobs = [one.job(session=session) for session in ("s1", "s2", "s3", "s4")]
+    one.transcriber.during = one.stop.request
     one.runner.run()
-    assert one.ledger_status(jobs[0]) == "completed"
-    assert one.waiting() == (2, 0)
+    assert sorted(one.ledger_status(job) for job in jobs) == ["completed", "queued", "queued", "queued"]
+    assert one.waiting() == (3, 0)
     [report] = one.reports()
     assert (report["status"], report["transcription"]["chunksTranscribed"]) == ("interrupted", 1)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.webm import continues_a_stream, next_block, walk
+from consumer.resync import continues_a_stream, next_block
+from consumer.webm import WebmStructure, walk
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"
 OPEN_SIZE = b"\x01" + b"\xff" * 7
@@ -50,6 +51,11 @@ def blocks(count: int) -> list[bytes]:
     return [block(number * BLOCK_MS) for number in range(count)]
 
 
+def times(found: WebmStructure) -> tuple[float, float]:
+    """When the first and the last block are heard."""
+    return found.blocks[0].seconds, found.blocks[-1].seconds
+
+
 def slice_of(number: int) -> bytes:
     return (SAMPLES / "timeslice" / f"chunk-{number:03d}.webm").read_bytes()
 
@@ -57,8 +63,8 @@ def slice_of(number: int) -> bytes:
 def test_that_a_whole_stream_gives_its_duration_and_the_times_of_its_blocks() -> None:
     found = walk(stream(cluster(0, *blocks(5)), cluster(300, *blocks(5)), duration_ms=600))
 
-    assert (found.declared_seconds, found.blocks) == (0.6, 10)
-    assert (found.first_block_seconds, found.last_block_seconds) == (0.0, 0.54)
+    assert (found.declared_seconds, len(found.blocks)) == (0.6, 10)
+    assert times(found) == (0.0, 0.54)
     assert found.block_seconds == pytest.approx(0.06)
     assert not found.truncated
     assert not found.damaged
@@ -67,7 +73,7 @@ def test_that_a_whole_stream_gives_its_duration_and_the_times_of_its_blocks() ->
 def test_that_times_follow_the_timestamp_scale_of_the_stream() -> None:
     found = walk(stream(cluster(0, *blocks(3)), duration_ms=180, scale=2_000_000))
 
-    assert (found.declared_seconds, found.last_block_seconds) == (0.36, 0.24)
+    assert (found.declared_seconds, found.blocks[-1].seconds) == (0.36, 0.24)
 
 
 def test_that_segments_and_clusters_of_open_size_are_entered() -> None:
@@ -75,7 +81,7 @@ def test_that_segments_and_clusters_of_open_size_are_entered() -> None:
 
     found = walk(live)
 
-    assert (found.blocks, found.last_block_seconds) == (6, 5.06)
+    assert (len(found.blocks), found.blocks[-1].seconds) == (6, 5.06)
     assert found.declared_seconds is None
     assert not found.truncated
 
@@ -83,7 +89,7 @@ def test_that_segments_and_clusters_of_open_size_are_entered() -> None:
 def test_that_blocks_in_groups_count_and_blocks_of_a_video_track_do_not() -> None:
     found = walk(stream(cluster(0, block_group(0), block_group(60), block(9000, track=2))))
 
-    assert (found.blocks, found.last_block_seconds) == (2, 0.06)
+    assert (len(found.blocks), found.blocks[-1].seconds) == (2, 0.06)
 
 
 @pytest.mark.parametrize("duration", [float("nan"), float("inf"), -1.0, 0.0])
@@ -98,7 +104,7 @@ def test_that_a_stream_cut_in_a_block_is_truncated_and_reaches_the_time_of_that_
 
     assert found.truncated
     assert not found.damaged
-    assert found.last_block_seconds == 0.54
+    assert (len(found.blocks), found.cut_seconds) == (9, 0.54)
 
 
 def test_that_every_cut_of_a_stream_of_known_size_is_seen() -> None:
@@ -127,8 +133,27 @@ def test_that_the_walk_goes_on_behind_bytes_that_are_no_element(spoilt: bytes) -
 
     assert found.damaged
     assert not found.truncated
-    assert found.last_block_seconds == 19 * BLOCK_MS / 1000
-    assert 17 <= found.blocks < 20
+    assert found.blocks[-1].seconds == 19 * BLOCK_MS / 1000
+    assert 17 <= len(found.blocks) < 20
+    assert sum(block.lost_bytes > 0 for block in found.blocks) == 1
+
+
+def test_that_spoilt_bytes_that_look_like_a_long_element_do_not_hide_the_blocks_behind_them() -> None:
+    whole = stream(cluster(0, *blocks(40), open_size=True), open_size=True)
+    at = walk(whole).blocks[10].begin
+
+    for first in range(256):  # an id of one byte, and a size of two that takes twenty blocks
+        spoilt = bytes([first, 0x44, 0x00]) + bytes(30)
+        found = walk(whole[:at] + spoilt + whole[at + len(spoilt) :])
+        assert len(found.blocks) >= 38
+
+
+def test_that_an_unknown_element_between_blocks_is_skipped_without_taking_it_for_damage() -> None:
+    unknown = element(0x7FFF, b"\x00" * 300)
+
+    found = walk(stream(cluster(0, *blocks(3), unknown, block(180), block(240), open_size=True), open_size=True))
+
+    assert (len(found.blocks), found.damaged) == (5, False)
 
 
 def test_that_audio_that_looks_like_a_block_is_not_taken_for_the_next_one() -> None:
@@ -143,7 +168,7 @@ def test_that_chunks_of_a_restarted_recorder_are_whole(number: int) -> None:
     found = walk((SAMPLES / "restart" / f"chunk-{number:03d}.webm").read_bytes())
 
     assert (found.truncated, found.damaged) == (False, False)
-    assert found.last_block_seconds == found.declared_seconds == (0.9 if number == 10 else 4.92)
+    assert found.blocks[-1].seconds == found.declared_seconds == (0.9 if number == 10 else 4.92)
 
 
 @pytest.mark.parametrize("number", range(2, 11))
@@ -152,7 +177,7 @@ def test_that_later_timeslices_continue_a_stream_and_keep_its_clock(number: int)
 
     assert continues_a_stream(data)
     # 84 packets of 60 ms a slice; the first is beheaded, and the walk begins with the one behind it
-    assert walk(data).first_block_seconds == pytest.approx((number - 1) * 84 * 0.06)
+    assert walk(data).blocks[0].seconds == pytest.approx((number - 1) * 84 * 0.06)
 
 
 def test_that_a_stream_with_its_header_continues_none() -> None:
@@ -180,6 +205,6 @@ def test_that_no_bytes_make_the_walk_fail_or_count_blocks_that_are_not_there(
 
     found = walk(whole[:at] + spoilt + whole[at + len(spoilt) :])
 
-    assert found.blocks <= 6 + len(spoilt) // 6
-    assert walk(noise).blocks <= len(noise) // 6
+    assert len(found.blocks) <= 6 + len(spoilt) // 6
+    assert len(walk(noise).blocks) <= len(noise) // 6
     assert isinstance(continues_a_stream(noise), bool)

@@ -5,25 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.worker import WorkerBrokenError
+from consumer.run import WorkerBrokenError
 
 if TYPE_CHECKING:
-    from tests.consumer.conftest import Crew, MakeCrew, Refuse
-
-
-def work(crew: "Crew") -> None:
-    """Receive once and bring every job received to an end."""
-    messages = crew.worker.queue.receive()
-    crew.leases.hold(messages)
-    for message in messages:
-        if record := crew.worker.handle(message):
-            crew.runner.record.add(record)
+    from tests.consumer.conftest import MakeCrew, Refuse
 
 
 def test_a_gap_is_transcribed_published_and_its_message_deleted(crew: "MakeCrew") -> None:
     one = crew()
     job = one.job("007")
-    work(one)
+    one.work()
     transcript = one.transcript(job)
     assert transcript["text"] == "hello you"
     assert (transcript["chunkIndex"], transcript["segmentCount"], transcript["wordCount"]) == (7, 1, 2)
@@ -36,7 +27,7 @@ def test_a_gap_is_transcribed_published_and_its_message_deleted(crew: "MakeCrew"
 def test_the_transcript_has_the_fields_of_the_contract(crew: "MakeCrew") -> None:
     one = crew()
     job = one.job()
-    work(one)
+    one.work()
     transcript = one.transcript(job)
     assert set(transcript) == {
         "schema", "sessionId", "userId", "chunkIndex", "audioKey", "language", "languageProbability", "duration",
@@ -50,7 +41,7 @@ def test_a_chunk_whose_transcript_appeared_meanwhile_is_skipped(crew: "MakeCrew"
     one = crew()
     job = one.job()
     one.cloud.put_transcript("alice", "s1", "001", {"segments": [], "source": "live"})
-    work(one)
+    one.work()
     assert one.transcript(job) == {"segments": [], "source": "live"}
     assert one.transcriber.calls == 0
     assert one.waiting() == (0, 0)
@@ -63,10 +54,10 @@ def test_two_workers_with_the_same_job_publish_one_result(crew: "MakeCrew") -> N
     first = crew(receive_max_jobs=1)
     job = first.job()
     first.send(job.to_json())
-    first.transcriber.during = lambda: work(second)
+    first.transcriber.during = second.work
     second.transcriber.model_name = "second"
     # when
-    work(first)
+    first.work()
     # then: the faster result stands, the slower one is dropped, no message is left
     assert (first.transcriber.calls, second.transcriber.calls) == (1, 1)
     assert first.transcript(job)["model"] == "second"
@@ -79,7 +70,7 @@ def test_a_forced_job_replaces_the_transcript_that_stood(crew: "MakeCrew") -> No
     one.cloud.put_transcript("alice", "s1", "001", {"segments": [], "source": "live"})
     one.clock.advance(5)
     job = one.job(force=True)
-    work(one)
+    one.work()
     assert one.transcript(job)["text"] == "hello you"
 
 
@@ -88,7 +79,8 @@ def test_a_forced_job_that_is_delivered_twice_is_done_once(crew: "MakeCrew") -> 
     one.clock.advance(-3600)  # queued long before its result is written
     job = one.job(force=True)
     one.send(job.to_json())
-    work(one)
+    one.work()
+    one.work()
     assert one.transcriber.calls == 1
     assert one.waiting() == (0, 0)
 
@@ -104,7 +96,7 @@ def test_a_forced_job_does_not_replace_what_changed_while_it_was_in_work(crew: "
         one.cloud.put_transcript("alice", "s1", "001", newer)
 
     one.transcriber.during = replace
-    work(one)
+    one.work()
     assert one.transcript(job) == newer
 
 
@@ -119,8 +111,8 @@ def test_broken_audio_goes_to_the_dead_letter_queue_and_the_session_goes_on(crew
     one = crew()
     broken = one.job("001", audio=BROKEN_AUDIO[reason])
     whole = one.job("002")
-    work(one)
-    work(one)
+    one.work()
+    one.work()
     assert one.dead_letters() == [(reason, broken.to_json())]
     assert one.ledger_status(broken) == "failed"
     assert one.transcript(whole)["text"] == "hello you"
@@ -132,7 +124,7 @@ def test_a_chunk_deleted_after_it_was_queued_goes_to_the_dead_letter_queue(crew:
     one = crew()
     job = one.job()
     one.cloud.s3.delete_object(Bucket=job.bucket, Key=job.audio_key)
-    work(one)
+    one.work()
     assert [reason for reason, _ in one.dead_letters()] == ["audio-gone"]
 
 
@@ -148,7 +140,7 @@ BAD_MESSAGES = {
 def test_a_bad_message_goes_to_the_dead_letter_queue_with_its_reason(crew: "MakeCrew", reason: str) -> None:
     one = crew()
     one.send(BAD_MESSAGES[reason])
-    work(one)
+    one.work()
     assert one.dead_letters() == [(reason, BAD_MESSAGES[reason])]
     assert one.waiting() == (0, 0)
 
@@ -156,7 +148,7 @@ def test_a_bad_message_goes_to_the_dead_letter_queue_with_its_reason(crew: "Make
 def test_a_job_of_another_bucket_is_refused(crew: "MakeCrew") -> None:
     one = crew()
     one.job(bucket="somebody-elses")
-    work(one)
+    one.work()
     assert [reason for reason, _ in one.dead_letters()] == ["message-foreign-bucket"]
 
 
@@ -164,7 +156,7 @@ def test_when_the_dead_letter_queue_is_away_the_message_stays(crew: "MakeCrew", 
     one = crew()
     one.send("hello")
     refuse(one.cloud.sqs, "sqs.SendMessage", "AccessDenied", 403)
-    work(one)
+    one.work()
     assert one.waiting() == (0, 1)
 
 
@@ -173,7 +165,7 @@ def test_a_call_that_fails_for_a_moment_is_tried_again_in_place(crew: "MakeCrew"
     job = one.job()
     failures = refuse(one.cloud.s3, "s3.PutObject", "SlowDown", 503, times=2)
     began = one.clock.monotonic()
-    work(one)
+    one.work()
     assert one.transcript(job)["text"] == "hello you"
     assert failures() == 2
     assert 3 <= one.clock.monotonic() - began <= 4.5  # 1 s and 2 s apart, with jitter
@@ -183,15 +175,15 @@ def test_a_conflict_of_two_conditional_writes_is_tried_again(crew: "MakeCrew", r
     one = crew()
     job = one.job()
     refuse(one.cloud.s3, "s3.PutObject", "ConditionalRequestConflict", 409, times=1)
-    work(one)
+    one.work()
     assert one.ledger_status(job) == "completed"
 
 
 def test_a_job_that_keeps_failing_is_delivered_again_later_and_later(crew: "MakeCrew", refuse: "Refuse") -> None:
-    one = crew(retry_backoff_seconds=30)
+    one = crew(retry_backoff_seconds=30, lock_enabled=False)
     job = one.job()
     refuse(one.cloud.s3, "s3.GetObject", "SlowDown", 503)
-    work(one)
+    one.work()
     assert one.waiting() == (0, 1)  # hidden until its delay is over
     assert one.ledger_status(job) == "queued"
 
@@ -199,21 +191,21 @@ def test_a_job_that_keeps_failing_is_delivered_again_later_and_later(crew: "Make
 def test_a_job_that_failed_too_often_goes_to_the_dead_letter_queue_with_the_last_error(
     crew: "MakeCrew", refuse: "Refuse"
 ) -> None:
-    one = crew(max_receives=2, retry_backoff_seconds=0)
+    one = crew(max_receives=2, retry_backoff_seconds=0, lock_enabled=False)
     job = one.job()
     refuse(one.cloud.s3, "s3.GetObject", "SlowDown", 503)
-    work(one)
-    work(one)
+    one.work()
+    one.work()
     assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
     assert one.ledger_status(job) == "failed"
     assert "SlowDown" in one.runner.record.errors[0].detail
 
 
 def test_an_access_that_is_denied_is_not_retried_in_place(crew: "MakeCrew", refuse: "Refuse") -> None:
-    one = crew()
+    one = crew(lock_enabled=False)
     one.job()
     failures = refuse(one.cloud.s3, "s3.GetObject", "AccessDenied", 403)
-    work(one)
+    one.work()
     assert failures() == 1
     assert one.waiting() == (1, 0)
 
@@ -228,8 +220,8 @@ def test_an_unexpected_error_in_one_job_does_not_stop_the_next(crew: "MakeCrew")
 
     one.transcriber.during = fail_once
     second = one.job("002")
-    work(one)
-    work(one)
+    one.work()
+    one.work()
     assert one.ledger_status(second) == "completed"
     assert one.waiting() == (0, 0)
 
@@ -253,7 +245,7 @@ def test_a_result_is_not_published_once_the_lease_is_lost(crew: "MakeCrew") -> N
     one = crew(visibility_timeout_seconds=30)
     job = one.job()
     one.transcriber.during = lambda: one.clock.advance(31)
-    work(one)
+    one.work()
     listed = one.cloud.s3.list_objects_v2(Bucket=job.bucket, Prefix=job.transcript_key)
     assert listed["KeyCount"] == 0
     assert one.waiting() == (0, 1)  # neither deleted nor given back: it is no longer ours
@@ -263,7 +255,7 @@ def test_with_the_ledger_away_the_work_goes_on(crew: "MakeCrew") -> None:
     one = crew()
     job = one.job()
     one.cloud.dynamodb.delete_table(TableName=one.settings.table_name)
-    work(one)
+    one.work()
     assert one.transcript(job)["text"] == "hello you"
     assert one.waiting() == (0, 0)
 
@@ -275,6 +267,6 @@ def test_priority_jobs_are_taken_before_the_backlog(crew: "MakeCrew") -> None:
     one.cloud.sqs.purge_queue(QueueUrl=one.settings.jobs_queue_url)
     one.send(backlog.to_json())
     one.send(urgent.to_json(), one.settings.priority_queue_url)
-    work(one)
+    one.work()
     assert one.ledger_status(urgent) == "completed"
     assert one.waiting() == (1, 0)

@@ -1,0 +1,38 @@
+"""Measures how long at least one thread had the model at work."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from shared.clock import Clock
+
+
+class BusyMeter:
+    """Time in which windows overlap counts once: it is what the instance is paid for.
+
+    Args:
+        on_work: told, when a window ends, of the seconds since it or the window before it began; one call at a time.
+    """
+
+    def __init__(self, clock: Clock, on_work: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._on_work = on_work
+        self._mutex = threading.Lock()
+        self._active = 0
+        self._counted_to = 0.0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The model is at work for as long as the block lasts."""
+        with self._mutex:
+            if self._active == 0:
+                self._counted_to = self._clock.monotonic()
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                now = self._clock.monotonic()
+                self._on_work(now - self._counted_to)
+                self._counted_to = now
+                self._active -= 1

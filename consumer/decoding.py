@@ -1,0 +1,154 @@
+"""One decode of the model within limits: when to try a higher temperature, when to stop, and nothing skipped unseen.
+
+It changes faster-whisper's behaviour (written against 1.2) in the one method that it has to, and leaves judging the
+text to `consumer.suppression`.
+"""
+
+# mypy: disallow-subclassing-any=False
+# faster-whisper has no types, and its loop over the audio asks this method of itself, so only a subclass can answer.
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from faster_whisper import WhisperModel
+
+from consumer.suppression import COMPRESSION_LIMIT, is_doubtful, is_no_speech
+from consumer.transcriber import Aborted, Speech
+from shared.clock import Clock
+
+
+class LimitReachedError(Exception):
+    """There is audio left and no time for it. It stays within the transcriber, which tries at lower cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How long one window may take (`deadline` on `clock.monotonic()`), and whether anyone still wants it."""
+
+    clock: Clock
+    deadline: float
+    should_abort: Callable[[], bool]
+
+    def check(self) -> None:
+        """Raise `Aborted` or `LimitReachedError`; to be asked before each piece of work that can be left."""
+        self.check_wanted()
+        if self.is_over():
+            raise LimitReachedError
+
+    def check_wanted(self) -> None:
+        """Raise `Aborted` when the caller gives the window up."""
+        if self.should_abort():
+            raise Aborted("the transcription was given up on request")
+
+    def is_over(self) -> bool:
+        """Whether the time is used up."""
+        return self.clock.monotonic() >= self.deadline
+
+
+class _Result(NamedTuple):
+    """What faster-whisper reads of CTranslate2's result, which cannot be changed or made."""
+
+    sequences_ids: list[list[int]]
+    no_speech_prob: float
+
+
+class _Attempt(NamedTuple):
+    """What `generate_with_fallback` returns; the order is faster-whisper's."""
+
+    result: Any
+    avg_logprob: float
+    temperature: float
+    compression_ratio: float
+
+    def is_no_speech(self) -> bool:
+        return is_no_speech(self.result.no_speech_prob, self.avg_logprob)
+
+    def is_repetitive(self) -> bool:
+        return self.compression_ratio > COMPRESSION_LIMIT
+
+    def is_good(self) -> bool:
+        return not is_doubtful(self.avg_logprob, self.compression_ratio)
+
+
+def decode_options(speech: Speech) -> dict[str, Any]:
+    """What every decode is given, in faster-whisper's words; the thresholds of silence are `consumer.suppression`'s."""
+    return {
+        "language": speech.language,
+        "hotwords": speech.hotwords,
+        "initial_prompt": speech.initial_prompt,
+        "word_timestamps": True,
+        # A window's own text as prompt makes one hallucination breed the next.
+        "condition_on_previous_text": False,
+        "no_speech_threshold": None,
+    }
+
+
+class BoundedWhisperModel(WhisperModel):
+    """A model whose decodes end in bounded time; each of its threads sets its own watch.
+
+    Called with `decode_options` it hands out as one segment, with its numbers, what faster-whisper would skip in
+    silence.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Each thread decodes a window of its own.
+        self._own = threading.local()
+
+    @property
+    def _watch(self) -> Watch | None:
+        watch: Watch | None = getattr(self._own, "watch", None)
+        return watch
+
+    @contextmanager
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Decodes within this context ask `watch`, which may end them with `Aborted` or `LimitReachedError`."""
+        self._own.watch = watch
+        try:
+            yield
+        finally:
+            self._own.watch = None
+
+    def generate_with_fallback(self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any) -> _Attempt:
+        """The first good attempt of one temperature after the other, or the best when none is good or the time is up.
+
+        The rules are faster-whisper's; those about time and about handing out silence are added.
+        """
+        tried: list[_Attempt] = []
+        for temperature in options.temperatures:
+            if not self._may_go_on(is_first=not tried):
+                break
+            # With one temperature the library's method is one decode; its choice among several is made here.
+            only = replace(options, temperatures=[temperature])
+            attempt = _Attempt(*super().generate_with_fallback(encoder_output, prompt, tokenizer, only))
+            if attempt.is_no_speech():
+                return attempt._replace(result=_spanning_all(attempt.result, tokenizer))
+            tried.append(attempt)
+            if attempt.is_good():
+                return attempt
+        plausible = [attempt for attempt in tried if not attempt.is_repetitive()]
+        best = max(plausible or tried, key=lambda attempt: attempt.avg_logprob)
+        return best._replace(temperature=tried[-1].temperature)
+
+    def _may_go_on(self, *, is_first: bool) -> bool:
+        """Whether there is time for another decode; without one there is nothing to fall back on, so it raises."""
+        if self._watch is None:
+            return True
+        if is_first:
+            self._watch.check()
+        self._watch.check_wanted()
+        return is_first or not self._watch.is_over()
+
+
+def _spanning_all(result: Any, tokenizer: Any) -> _Result:
+    """`result` as one segment over all that was decoded.
+
+    faster-whisper goes past all of it when it skips silence; by the text's own timestamps it would come back for the
+    rest and find more of the same.
+    """
+    text = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+    # The first timestamp, and none but at the end: one segment, as long as what was decoded, and nothing behind it.
+    return _Result([[*text, tokenizer.timestamp_begin]], result.no_speech_prob)

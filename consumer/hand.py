@@ -1,0 +1,84 @@
+"""Chooses, of the jobs in hand, those that the next window is made of.
+
+Pure: it knows which jobs are ready, not where they came from or what is done with the window.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from consumer.windows import Chunk, Limits, Window, plan
+from consumer.worker import Prepared
+
+# A job that comes back again and again may be what kills its worker: it must not take others along each time.
+_ALONE_FROM_RECEIVES: Final = 3
+_FARTHEST_NEIGHBOUR: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A prepared job that no window holds yet. `alone`: a window with other jobs failed."""
+
+    prepared: Prepared
+    priority: bool
+    alone: bool = False
+
+    @property
+    def is_alone(self) -> bool:
+        return self.alone or self.prepared.message.receives >= _ALONE_FROM_RECEIVES
+
+    @property
+    def group(self) -> tuple[str | None, ...]:
+        """Jobs with the same group can share a window."""
+        job = self.prepared.job
+        alone = self.prepared.message.receipt if self.is_alone else None
+        return job.session_path, job.model, job.language, alone
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """What makes a window worth having. `chunk_seconds` is what the recorder puts into a chunk."""
+
+    limits: Limits
+    chunk_seconds: float
+
+    def jobs(self, waiting: Sequence[Waiting], *, settled: bool) -> list[Waiting]:
+        """Jobs of one session, each chunk once, to make a window of; none when it is better to wait.
+
+        Args:
+            waiting: in order of arrival.
+            settled: no more jobs are on their way, so waiting for a fuller window is of no use.
+        """
+        for group in _groups(waiting):
+            windows = plan(
+                (Chunk(each.prepared.number, each.prepared.audio.seconds, True) for each in group), self.limits
+            )
+            if settled or any(self.is_full(window) for window in windows):
+                return group
+        return []
+
+    def neighbours(self, jobs: Sequence[Waiting]) -> set[int]:
+        """The numbers of the chunks that may be context, or stand between two gaps of one window."""
+        if any(each.is_alone for each in jobs):
+            return set()
+        gaps = {each.prepared.number for each in jobs}
+        reach = min(ceil(self.limits.context / self.chunk_seconds), _FARTHEST_NEIGHBOUR)
+        return {gap + distance for gap in gaps for distance in range(-reach, reach + 1)} - gaps
+
+    def window(self, chunks: Iterable[Chunk]) -> Window:
+        """The window to do first: a full one if there is one."""
+        windows = plan(chunks, self.limits)
+        return next(filter(self.is_full, windows), windows[0])
+
+    def is_full(self, window: Window) -> bool:
+        """Whether one more chunk would not fit."""
+        return window.core_seconds + self.chunk_seconds + 2 * self.limits.least_context > self.limits.window
+
+
+def _groups(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
+    """By session; those that someone waits for come first, then those that came first."""
+    groups: dict[tuple[str | None, ...], dict[int, Waiting]] = {}
+    for each in sorted(waiting, key=lambda each: not each.priority):
+        groups.setdefault(each.group, {}).setdefault(each.prepared.number, each)
+    return [list(group.values()) for group in groups.values()]

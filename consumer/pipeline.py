@@ -1,0 +1,300 @@
+"""The worker's stages: fetch and decode ahead, transcribe, publish behind, so that the model never waits for AWS.
+
+    accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
+
+All is bounded: the messages in hand by `InHand.room`, the windows ready for the model by a queue at which the planner
+waits. What happens to one job is `consumer.worker`'s business and which jobs share a window `consumer.hand`'s; this is
+the order of things. Every message that is accepted ends exactly once: done, dead-lettered or given back.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import structlog
+
+from consumer.busy import BusyMeter
+from consumer.gate import Gate
+from consumer.hand import Chooser, Waiting
+from consumer.in_hand import InHand
+from consumer.jobqueue import Message
+from consumer.models import Models
+from consumer.record import JobRecord
+from consumer.session_hints import SessionHints
+from consumer.stopping import StopRequest
+from consumer.tasks import Task, TaskMaker
+from consumer.threads import Threads
+from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
+from consumer.windows import Limits, share_out
+from consumer.worker import Prepared, Spoken, Worker
+from shared.errors import PermanentJobError
+from shared.messages import ChunkJob
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Pipeline:
+    """Works off messages.
+
+    Args:
+        on_end: told of each job that ends, one at a time; `None` for one that went back.
+        on_work: told of each span, in seconds, in which the model was at work.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        models: Models,
+        hints: SessionHints,
+        gate: Gate,
+        stop: StopRequest,
+        *,
+        on_end: Callable[[JobRecord | None], None],
+        on_work: Callable[[float], None],
+    ) -> None:
+        settings = worker.settings
+        self._worker = worker
+        self._models = models
+        self._hints = hints
+        self._gate = gate
+        self._stop = stop
+        self._on_end = on_end
+        self._settings = settings
+        self._chooser = Chooser(_limits(settings), settings.chunk_seconds)
+        self._threads = Threads(settings.io_threads, self._break)
+        self._meter = BusyMeter(worker.clock, on_work)
+        self.in_hand = InHand(settings)
+        self._changed = self.in_hand.changed
+        # What each thread goes on with at once, beside the window that is being planned.
+        self._most_ready = models.default.parallel * settings.batch_windows
+        self._ready: list[Task] = []
+        self._waiting: list[Waiting] = []
+        self._preparing = 0
+        self._at_work: set[str] = set()  # the transcripts to come
+        self._settled = True
+        self._closing = False
+        self._broken = False
+        self._choosing_model = threading.Lock()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Work for as long as the block lasts. At its end what is in hand is finished, or given back if it raised."""
+        tasks = TaskMaker(self._chooser, self._worker.audio, self._hints, self._settings.language, self._threads.pool)
+        self._threads.start("plan", self._plan_windows, tasks)
+        for _ in range(self._models.default.parallel):
+            self._threads.start("transcribe", self._transcribe_windows)
+        try:
+            yield
+        except BaseException:
+            self._gate.close()
+            raise
+        finally:
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+            self._threads.join()
+
+    # --- for the thread that receives
+
+    def accept(self, messages: Sequence[Message]) -> None:
+        """Take held messages into work; more may follow at once, so windows wait to become full."""
+        with self._changed:
+            self.in_hand.add(len(messages))
+            self._preparing += len(messages)
+            self._settled = False
+        for message in messages:
+            self._threads.submit(self._prepare, message)
+
+    def settle(self) -> None:
+        """No more messages are coming for now: do what is there."""
+        with self._changed:
+            self._settled = True
+            self._changed.notify_all()
+
+    def wait(self, seconds: float, *, until: Callable[[], bool]) -> bool:
+        """Wait until something is so or the pipeline is broken, some real seconds at most; returns whether it is so."""
+        with self._changed:
+            self._changed.wait_for(lambda: until() or self._broken, seconds)
+            return until()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last receive brought nothing more."""
+        return self._settled
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand."""
+        return self.in_hand.count == 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether the process should end and be started afresh. All that was in hand is given back then."""
+        return self._broken
+
+    # --- prepare
+
+    def _prepare(self, message: Message) -> None:
+        outcome = self._worker.prepare(message) if self._gate.is_open() else message
+        with self._changed:
+            self._preparing -= 1
+            if isinstance(outcome, Prepared) and outcome.job.transcript_key not in self._at_work:
+                self._at_work.add(outcome.job.transcript_key)
+                priority = message.queue_url == self._settings.priority_queue_url
+                self._waiting.append(Waiting(outcome, priority))
+                self._changed.notify_all()
+                return
+        if isinstance(outcome, Prepared):
+            # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
+            self._worker.give_back([message], seconds=int(self._settings.retry_backoff_seconds))
+        elif isinstance(outcome, Message):
+            self._worker.give_back([message])
+        self._ended([outcome if isinstance(outcome, JobRecord) else None])
+
+    # --- plan
+
+    def _plan_windows(self, tasks: TaskMaker) -> None:
+        while jobs := self._next_jobs():
+            if not self._gate.is_open():
+                self._hand_back(jobs)
+                continue
+            try:
+                task = tasks.make(jobs)
+            except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
+                self._failed(jobs, error)
+                continue
+            with self._changed:
+                self._waiting[:0] = [each for each in jobs if each not in task.jobs]
+                self._changed.wait_for(lambda: len(self._ready) < self._most_ready)
+                self._ready.append(task)
+                self._changed.notify_all()
+
+    def _next_jobs(self) -> list[Waiting]:
+        """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
+        with self._changed:
+            while not self._finished():
+                settled = (self._settled or not self.in_hand.room()) and not self._preparing
+                if jobs := self._chooser.jobs(self._waiting, settled=settled):
+                    self._waiting = [each for each in self._waiting if each not in jobs]
+                    return jobs
+                self._changed.wait()
+        return []
+
+    def _finished(self) -> bool:
+        return self._closing and self.idle
+
+    # --- transcribe
+
+    def _transcribe_windows(self) -> None:
+        while batch := self._next_batch():
+            if self._gate.is_open():
+                self._transcribe(batch)
+            else:
+                self._hand_back([job for task in batch for job in task.jobs])
+
+    def _next_batch(self) -> list[Task]:
+        """The next window, with those that the model may decode at the same time; none when the pipeline ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._ready) or self._finished())
+            batch = [task for task in self._ready if task.goes_with(self._ready[0])][: self._settings.batch_windows]
+            self._ready = [task for task in self._ready if task not in batch]
+            self._changed.notify_all()
+            return batch
+
+    def _transcribe(self, batch: Sequence[Task]) -> None:
+        jobs = [job for task in batch for job in task.jobs]
+        # So that the next window need not wait for a look at the lock.
+        self._threads.submit(self._gate.refresh)
+        began = self._worker.clock.monotonic()
+        try:
+            transcriber = self._transcriber(batch[0])
+            for job in jobs:
+                self._worker.leases.begin(job.prepared.message)
+            with self._meter.working():
+                heard = transcriber.transcribe([task.speech for task in batch], should_abort=self._stop.must_abort)
+        except TranscriberBrokenError as error:
+            log.error("transcriber_broken", error=str(error))
+            self._break()
+            self._hand_back(jobs)
+        except (PermanentJobError, Aborted) as error:
+            self._failed(jobs, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed_together(batch, error)
+        else:
+            seconds = self._worker.clock.monotonic() - began
+            self.in_hand.worked(seconds / self._models.default.parallel, len(jobs))
+            for task, transcription in zip(batch, heard, strict=True):
+                _log_window(task, seconds / len(batch))
+                self._share_out(task, transcription, transcriber)
+
+    def _transcriber(self, task: Task) -> Transcriber:
+        with self._choosing_model:
+            return self._models.get(task.model, task.speech.language)
+
+    def _share_out(self, task: Task, said: Transcription, transcriber: Transcriber) -> None:
+        heard = share_out(task.window, said.segments, said.suppressed)
+        for job in task.jobs:
+            spoken = Spoken(
+                heard[job.prepared.number],
+                said.language,
+                said.language_probability,
+                transcriber.model_name,
+                transcriber.device,
+            )
+            self._threads.submit(self._complete, job.prepared, spoken)
+
+    # --- how jobs end
+
+    def _complete(self, prepared: Prepared, spoken: Spoken) -> None:
+        self._ended([self._worker.complete(prepared, spoken)], [prepared.job])
+
+    def _failed_together(self, batch: Sequence[Task], error: Exception) -> None:
+        """Of several jobs one may be to blame: each is tried once more, alone."""
+        jobs = [job for task in batch for job in task.jobs]
+        if len(jobs) == 1:
+            self._failed(jobs, error)
+            return
+        log.warning("window_failed", error=type(error).__name__, jobs=len(jobs), then="each job is tried alone")
+        with self._changed:
+            self._waiting[:0] = [replace(job, alone=True) for job in jobs]
+            self._changed.notify_all()
+
+    def _failed(self, jobs: Sequence[Waiting], error: Exception) -> None:
+        ended = [self._worker.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
+        self._ended(ended, [job.prepared.job for job in jobs])
+        if self._worker.broken:
+            self._break()
+
+    def _break(self) -> None:
+        """The process has to end: nothing begins any more, and what is in hand goes back."""
+        self._gate.close()
+        with self._changed:
+            self._broken = True
+            self._changed.notify_all()
+
+    def _hand_back(self, jobs: Sequence[Waiting]) -> None:
+        self._worker.hand_back([job.prepared for job in jobs])
+        self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
+
+    def _ended(self, records: Sequence[JobRecord | None], jobs: Sequence[ChunkJob] = ()) -> None:
+        with self._changed:
+            for record in records:
+                self._on_end(record)
+            self._at_work.difference_update(job.transcript_key for job in jobs)
+            self.in_hand.remove(len(records))
+
+
+def _log_window(task: Task, seconds: float) -> None:
+    log.info(
+        "window_transcribed",
+        session=task.jobs[0].prepared.job.session_id,
+        chunks=[job.prepared.job.chunk for job in task.jobs],
+        audio_seconds=round(task.window.seconds, 2),
+        seconds=round(seconds, 3),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.window_seconds, settings.context_seconds, settings.context_min_seconds)

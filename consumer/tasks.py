@@ -1,0 +1,82 @@
+"""Makes the windows that the model is given: jobs, their neighbours' audio and the session's hints put together."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from consumer.audio import SAMPLE_RATE, DecodedAudio
+from consumer.hand import Chooser, Waiting
+from consumer.jobqueue import Message
+from consumer.session_audio import SessionAudio
+from consumer.session_hints import SessionHints
+from consumer.transcriber import Speech
+from consumer.windows import Chunk, Part, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One window, ready for the model. `model` is absent for the fleet's own."""
+
+    window: Window
+    jobs: tuple[Waiting, ...]
+    speech: Speech
+    model: str | None
+
+    @property
+    def messages(self) -> list[Message]:
+        return [each.prepared.message for each in self.jobs]
+
+    def goes_with(self, other: "Task") -> bool:
+        """Whether the model can decode both at the same time."""
+        mine, theirs = self.speech, other.speech
+        return (self.model, mine.language, mine.hotwords, mine.initial_prompt) == (
+            other.model,
+            theirs.language,
+            theirs.hotwords,
+            theirs.initial_prompt,
+        )
+
+
+class TaskMaker:
+    """Fetches what a window needs besides its jobs. Used by one thread.
+
+    Args:
+        language: the fleet's, for jobs without one of their own (ISO 639).
+        executor: fetches several things at the same time.
+    """
+
+    def __init__(
+        self, chooser: Chooser, audio: SessionAudio, hints: SessionHints, language: str, executor: Executor
+    ) -> None:
+        self._chooser = chooser
+        self._audio = audio
+        self._hints = hints
+        self._language = language
+        self._executor = executor
+
+    def make(self, jobs: Sequence[Waiting]) -> Task:
+        """The first window of `jobs`, which are of one session; it need not hold them all."""
+        job = jobs[0].prepared.job
+        hints = self._executor.submit(self._hints.of, job)
+        gaps = {each.prepared.number: each.prepared.audio for each in jobs}
+        audio = self._audio.beside(job, self._chooser.neighbours(jobs), self._executor) | gaps
+        window = self._chooser.window(
+            Chunk(number, each.seconds, is_gap=number in gaps) for number, each in audio.items()
+        )
+        found = hints.result()
+        return Task(
+            window=window,
+            jobs=tuple(each for each in jobs if each.prepared.number in window.gaps),
+            speech=Speech(
+                _samples(window.parts, audio), job.language or self._language, found.hotwords, found.initial_prompt
+            ),
+            model=job.model,
+        )
+
+
+def _samples(parts: Sequence[Part], audio: dict[int, DecodedAudio]) -> np.ndarray:
+    return np.concatenate(
+        [audio[part.number].samples[round(part.begin * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)] for part in parts]
+    )
