@@ -63,7 +63,7 @@ class Pipeline:
         self._on_end = on_end
         self._settings = settings
         self._chooser = Chooser(_limits(settings), settings.chunk_seconds)
-        self._threads = Threads(settings.io_threads, self._break)
+        self._threads = Threads(settings.io_threads, self._on_defect)
         self._meter = BusyMeter(worker.clock, on_work)
         self.in_hand = InHand(settings)
         self._changed = self.in_hand.changed
@@ -76,6 +76,7 @@ class Pipeline:
         self._settled = True
         self._closing = False
         self._broken = False
+        self._defective = False
         self._choosing_model = threading.Lock()
 
     @contextmanager
@@ -167,7 +168,7 @@ class Pipeline:
                 continue
             with self._changed:
                 self._waiting[:0] = [each for each in jobs if each not in task.jobs]
-                self._changed.wait_for(lambda: len(self._ready) < self._most_ready)
+                self._changed.wait_for(lambda: len(self._ready) < self._most_ready or self._finished())
                 self._ready.append(task)
                 self._changed.notify_all()
 
@@ -175,15 +176,15 @@ class Pipeline:
         """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
-                settled = (self._settled or not self.in_hand.room()) and not self._preparing
-                if jobs := self._chooser.jobs(self._waiting, settled=settled):
+                coming = self._preparing or not (self._settled or self._closing or not self.in_hand.room())
+                if jobs := self._chooser.jobs(self._waiting, settled=not coming):
                     self._waiting = [each for each in self._waiting if each not in jobs]
                     return jobs
                 self._changed.wait()
         return []
 
     def _finished(self) -> bool:
-        return self._closing and self.idle
+        return self._closing and (self.idle or self._defective)
 
     # --- transcribe
 
@@ -273,6 +274,11 @@ class Pipeline:
         with self._changed:
             self._broken = True
             self._changed.notify_all()
+
+    def _on_defect(self) -> None:
+        """A stage or a step is gone, and with it what it held: that comes back when its leases end."""
+        self._defective = True
+        self._break()
 
     def _hand_back(self, jobs: Sequence[Waiting]) -> None:
         self._worker.hand_back([job.prepared for job in jobs])

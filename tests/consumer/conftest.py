@@ -27,14 +27,14 @@ from consumer.run import Runner
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
-from consumer.transcriber import Aborted, Speech, Transcription
+from consumer.transcriber import Aborted, Speech, Transcriber, Transcription
 from consumer.worker import Worker
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.messages import ChunkJob, chunk_job
-from shared.settings import Settings
+from shared.settings import ModelSettings, Settings
 from shared.transcripts import Segment, Word
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class ScriptedTranscriber:
     parallel: int = 1
     languages: frozenset[str] = frozenset({"en"})
     during: Callable[[], None] = lambda: None
+    heard: Callable[[Speech], Transcription] = lambda speech: hello_you(len(speech.samples) / SAMPLE_RATE)
     windows: list[Speech] = field(default_factory=list)
+    together: list[int] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
@@ -60,21 +62,24 @@ class ScriptedTranscriber:
 
     def transcribe(self, speeches: Sequence[Speech], *, should_abort: Callable[[], bool]) -> list[Transcription]:
         self.windows += speeches
+        self.together.append(len(speeches))
         self.during()
         if should_abort():
             raise Aborted("asked to")
-        return [self._heard(len(speech.samples) / SAMPLE_RATE) for speech in speeches]
+        return [self.heard(speech) for speech in speeches]
 
-    def _heard(self, seconds: float) -> Transcription:
-        words = tuple(
-            Word(word=word, start=at + offset, end=at + offset + 0.2, probability=0.9)
-            for at in range(math.ceil(seconds))
-            for word, offset in ((" hello", 0.1), (" you", 0.4))
-            if at + offset + 0.2 <= seconds
-        )
-        text = "".join(word.word for word in words).strip()
-        segment = Segment(text=text, start=words[0].start, end=words[-1].end, words=words)
-        return Transcription(language="en", language_probability=1.0, segments=(segment,))
+
+def hello_you(seconds: float) -> Transcription:
+    """The same two words in every second."""
+    words = tuple(
+        Word(word=word, start=at + offset, end=at + offset + 0.2, probability=0.9)
+        for at in range(math.ceil(seconds))
+        for word, offset in ((" hello", 0.1), (" you", 0.4))
+        if at + offset + 0.2 <= seconds
+    )
+    text = "".join(word.word for word in words).strip()
+    segment = Segment(text=text, start=words[0].start, end=words[-1].end, words=words)
+    return Transcription(language="en", language_probability=1.0, segments=(segment,))
 
 
 @dataclass(slots=True)
@@ -94,6 +99,8 @@ class Crew:
     lock: SessionLock = field(init=False)
     stop: StopRequest = field(init=False)
     models: Models = field(init=False)
+    load: Callable[[ModelSettings], Transcriber] = field(init=False)
+    pipeline: Pipeline | None = field(init=False, default=None)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +108,7 @@ class Crew:
         ledger = Ledger(self.cloud.dynamodb, self.settings, self.clock)
         self.leases = LeaseKeeper(queue, self.settings, self.clock, lambda: self.hung.append(True))
         self.lock = SessionLock(self.cloud.s3, self.settings.bucket, self.clock, timedelta(minutes=30))
+        self.load = lambda _: self.transcriber
         self.stop = StopRequest(self.clock, self.settings.drain_seconds)
         worker_id = self.instance_id or "host-1"
         retrier = Retrier(self.settings.retry_attempts, self.clock)
@@ -113,7 +121,7 @@ class Crew:
             instance = WorkerInstance(
                 self.cloud.ec2, InstanceIdentity(self.instance_id, "g4dn.xlarge"), self.settings.power_off_command
             )
-        self.models = Models(self.settings, lambda _: self.transcriber)
+        self.models = Models(self.settings, self._load)
         self.gate = Gate(self.lock.read if self.settings.lock_enabled else None, self.stop, self.clock)
         self.runner = Runner(
             self.worker,
@@ -125,6 +133,9 @@ class Crew:
             RunRecord(started=self.clock.now(), model_load_seconds=1.5),
             until_empty=self.until_empty,
         )
+
+    def _load(self, wanted: ModelSettings) -> Transcriber:
+        return self.load(wanted)
 
     # --- what a test puts in
 
@@ -145,7 +156,7 @@ class Crew:
         """Receive once, and bring every job received to an end."""
         record = self.runner.record
         hints = SessionHints(self.cloud.s3, self.settings.bucket, self.worker.retrier)
-        pipeline = Pipeline(
+        pipeline = self.pipeline = Pipeline(
             self.worker,
             self.models,
             hints,

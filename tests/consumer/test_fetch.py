@@ -38,58 +38,57 @@ class Hub:
     url: str = ""
     asked: list[str] = field(default_factory=list)
 
+    def answer(self, path: str) -> tuple[bytes, bytes] | None:
+        """What is promised and what is sent for a path of the hub; `None` where there is nothing."""
+        self.asked.append(path)
+        if path.startswith(f"/api/models/{REPOSITORY}/revision/"):
+            siblings = [{"rfilename": name} for name in self.files]
+            body = json.dumps({"id": REPOSITORY, "sha": REVISION, "siblings": siblings}).encode()
+            return body, body
+        if path.startswith(f"/api/models/{REPOSITORY}/tree/{REVISION}"):
+            named = [
+                {"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
+                for name, body in self.files.items()
+            ]
+            body = json.dumps(named).encode()
+            return body, body
+        name = path.removeprefix(f"/{REPOSITORY}/resolve/{REVISION}/")
+        whole = self.files.get(name)
+        if whole is None:
+            return None
+        return whole, whole[: len(whole) // 2] if name in self.cut else whole
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, *_: object) -> None:
+        """Not into the test's output."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        found = self.hub.answer(self.path)
+        whole, sent = found or (b"", b"")
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(whole)))
+        self.send_header("ETag", f'"{hashlib.sha256(whole).hexdigest()}"')
+        self.send_header("X-Repo-Commit", REVISION)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(sent)
+            self.close_connection = len(sent) < len(whole)
+
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     shown = Hub()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self._answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def log_message(self, *_: object) -> None:
-            """Not into the test's output."""
-
-        def _answer(self, *, with_body: bool) -> None:
-            shown.asked.append(self.path)
-            if self.path.startswith(f"/api/models/{REPOSITORY}/revision/"):
-                siblings = [{"rfilename": name} for name in shown.files]
-                body = json.dumps({"id": REPOSITORY, "sha": REVISION, "siblings": siblings}).encode()
-                self._send(200, body, body, {"Content-Type": "application/json"}, with_body=with_body)
-                return
-            if self.path.startswith(f"/api/models/{REPOSITORY}/tree/{REVISION}"):
-                tree = [
-                    {"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
-                    for name, body in shown.files.items()
-                ]
-                body = json.dumps(tree).encode()
-                self._send(200, body, body, {"Content-Type": "application/json"}, with_body=with_body)
-                return
-            name = self.path.removeprefix(f"/{REPOSITORY}/resolve/{REVISION}/")
-            if name not in shown.files:
-                self._send(404, b"", b"", {}, with_body=with_body)
-                return
-            whole = shown.files[name]
-            sent = whole[: len(whole) // 2] if name in shown.cut else whole
-            headers = {"ETag": f'"{hashlib.sha256(whole).hexdigest()}"', "X-Repo-Commit": REVISION}
-            self._send(200, whole, sent, headers, with_body=with_body)
-
-        def _send(self, code: int, whole: bytes, sent: bytes, headers: dict[str, str], *, with_body: bool) -> None:
-            self.send_response(code)
-            for header, value in headers.items():
-                self.send_header(header, value)
-            self.send_header("Content-Length", str(len(whole)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(sent)
-            self.close_connection = len(sent) < len(whole)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": shown}))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     shown.url = f"http://127.0.0.1:{server.server_port}"
