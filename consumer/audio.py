@@ -26,9 +26,11 @@ LONGEST_SECONDS: Final = 4 * 3600.0
 
 _USABLE: Final = 0.5
 _WHOLE: Final = 0.95
-# Encoders declare up to this much that decoders drop (priming and padding: 23 ms of AAC, 26 ms of MP3, 6 ms of Opus).
-# It matters for the shortest chunks only, and is less than the 60 ms of one packet as Chromium writes them.
+# Encoders declare up to this much that decoders drop (priming and padding: 23 ms of AAC, 26 ms of Opus; of MP3 at
+# 16 kHz 1105 samples and a frame). It matters for the shortest chunks only, and is less than the 60 ms of one packet as
+# Chromium writes them.
 _CODEC_DELAY_SECONDS: Final = 0.05
+_MP3_DELAY_SECONDS: Final = 0.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,19 @@ def decode(
         decoded = decode_stream(source.data, keep_time=False, max_seconds=max_seconds)
         _require_audio(decoded, cut=is_cut_short(source.data, source.container, sliced=source.sliced))
         expected = expected_seconds(source, decoded, chunk_seconds=chunk_seconds)
-    partial = judge(decoded.heard_seconds, expected)
+    delay = _MP3_DELAY_SECONDS if source.container is Container.MP3 else _CODEC_DELAY_SECONDS
+    partial = judge(decoded.heard_seconds, expected, delay)
     seconds = len(decoded.samples) / SAMPLE_RATE
     return DecodedAudio(decoded.samples, seconds, partial, source.header_synthesised)
 
 
-def judge(decoded: float, expected: float) -> PartialAudio | None:
-    """What the share of audio that was decoded means; both in seconds.
+def judge(decoded: float, expected: float, delay: float = _CODEC_DELAY_SECONDS) -> PartialAudio | None:
+    """What the share of audio that was decoded means; all in seconds.
+
+    Args:
+        decoded: what was heard.
+        expected: what was promised.
+        delay: how much of that a decoder may drop in any case.
 
     Returns:
         None when all of it is there, else both numbers.
@@ -85,9 +93,9 @@ def judge(decoded: float, expected: float) -> PartialAudio | None:
     Raises:
         PermanentJobError: `audio-damaged`: nothing or less than half was decoded.
     """
-    if decoded <= 0 or decoded < _USABLE * expected:
+    if decoded <= 0 or decoded < min(_USABLE * expected, expected - delay):
         raise PermanentJobError("audio-damaged", f"decoded {decoded:.2f} s of the {expected:.2f} s expected")
-    if decoded >= min(_WHOLE * expected, expected - _CODEC_DELAY_SECONDS):
+    if decoded >= min(_WHOLE * expected, expected - delay):
         return None
     return PartialAudio(expected_seconds=round(expected, 3), decoded_seconds=round(decoded, 3))
 

@@ -20,8 +20,10 @@ from consumer.models import Models
 from consumer.record import RunRecord
 from consumer.retrying import Retrier
 from consumer.run import Runner, WorkerBrokenError
+from consumer.selftest import self_test
 from consumer.session_audio import SessionAudio
 from consumer.stopping import StopRequest
+from consumer.transcriber import TranscriberBrokenError
 from consumer.whisper import WhisperTranscriber
 from consumer.worker import Worker
 from shared import aws
@@ -63,20 +65,19 @@ def consume(*, until_empty: bool) -> None:
     record = RunRecord(started=clock.now())
     # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
     with heart.running(), worker.leases.running():
-        models = _load_models(settings, clock, record)
-        runner = Runner(
-            worker,
-            models,
-            Gate(_lock(worker) if settings.lock_enabled else None, stop, clock),
-            stop,
-            heart,
-            WorkerInstance(aws.ec2_client(), identity, settings.power_off_command) if identity else None,
-            record,
-            until_empty=until_empty,
-        )
         try:
+            runner = Runner(
+                worker,
+                _load_models(settings, clock, record),
+                Gate(_lock(worker) if settings.lock_enabled else None, stop, clock),
+                stop,
+                heart,
+                WorkerInstance(aws.ec2_client(), identity, settings.power_off_command) if identity else None,
+                record,
+                until_empty=until_empty,
+            )
             runner.run()
-        except WorkerBrokenError as error:
+        except (TranscriberBrokenError, WorkerBrokenError) as error:
             log.error("worker_broken", error=str(error))
             sys.exit(_EXIT_START_AFRESH)
 
@@ -104,10 +105,19 @@ def _lock(worker: Worker) -> Callable[[], LockState]:
 
 
 def _load_models(settings: Settings, clock: Clock, record: RunRecord) -> Models:
+    """Ready to hear: a model that loads and hears nothing would turn every recording into silence."""
     models = Models(settings, lambda wanted: WhisperTranscriber(wanted, clock))
+    tested = self_test(models.default, clock)
     record.model_load_seconds = round((clock.now() - record.started).total_seconds(), 3)
     default = models.default
-    log.info("ready", model=default.model_name, device=default.device, seconds=record.model_load_seconds)
+    log.info(
+        "ready",
+        model=default.model_name,
+        device=default.device,
+        parallel=default.parallel,
+        seconds=record.model_load_seconds,
+        self_test_real_time_factor=round(tested.real_time_factor, 1),
+    )
     return models
 
 

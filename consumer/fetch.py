@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import httpx
 import huggingface_hub
 from faster_whisper.utils import _MODELS, available_models
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
 from consumer.model import missing_files
@@ -19,6 +19,9 @@ from shared.errors import ConfigurationError, ScribefleetError
 
 # What a worker reads, no more: repositories also hold the model in other formats.
 _WANTED: Final = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
+
+# The hub's library takes it from its HTTP client, which changes with its versions, and exports it without saying so.
+_CONNECTION_ERROR: Final[type[Exception]] = vars(huggingface_hub.errors)["HTTPError"]
 
 
 class FetchError(ScribefleetError):
@@ -83,12 +86,12 @@ def _download(repository: str, directory: Path, *, progress: bool) -> None:
         disable_progress_bars()
     try:
         huggingface_hub.snapshot_download(repository, local_dir=directory, allow_patterns=_WANTED)
-    except (huggingface_hub.errors.RepositoryNotFoundError, huggingface_hub.errors.HFValidationError) as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise FetchError(
             f"The hub has no repository {repository!r}, or it is private: check the name, or set HF_TOKEN."
         ) from error
-    # What the hub's library raises by itself is a kind of OSError or ValueError; a connection that breaks is httpx's.
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    # What the hub's library raises by itself is a kind of OSError or ValueError; a connection that breaks may not be.
+    except (OSError, ValueError, _CONNECTION_ERROR) as error:
         raise FetchError(
             f"The model hub ({huggingface_hub.constants.ENDPOINT}) did not give {repository}: {_first_line(error)}\n"
             "Try again; or set HF_ENDPOINT to a mirror; or copy the model's directory from a machine that has it and "

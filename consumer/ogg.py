@@ -1,27 +1,35 @@
-"""Reads the pages of an Ogg stream: where they are, where its header ends, whether the end is missing (RFC 3533).
+"""Reads and writes the pages of an Ogg stream (RFC 3533): where they are, where its header ends, whether it is cut.
 
 It knows no codec and never raises on bad bytes.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 MAGIC: Final = b"OggS"
 
+_CONTINUED: Final = 0x01
 _FIRST_OF_STREAM: Final = 0x02
 _LAST_OF_STREAM: Final = 0x04
 _HEADER_BYTES: Final = 27
+_POLYNOMIAL: Final = 0x04C11DB7
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `granule` is the codec's clock at the end of the page, 0 in a header, -1 where no packet ends."""
+    """One page. `granule` is the codec's clock at the end of the page, 0 in a header, -1 where no packet ends.
+
+    packets: the packets that begin and end in it.
+    """
 
     begin: int
     end: int
     flags: int
     granule: int
+    serial: int
+    packets: tuple[bytes, ...]
 
 
 def pages(data: bytes) -> Iterator[Page]:
@@ -54,6 +62,25 @@ def is_cut(data: bytes, *, sliced: bool) -> bool:
     return page is None or not (sliced or page.flags & _LAST_OF_STREAM)
 
 
+def header_page(serial: int, sequence: int, packet: bytes) -> bytes:
+    """A page of a stream's header, with the one packet that it holds: the first page is marked as such."""
+    lacing = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
+    flags = 0 if sequence else _FIRST_OF_STREAM
+    front = struct.pack("<4sBBqII", MAGIC, 0, flags, 0, serial, sequence)
+    behind = bytes([len(lacing)]) + lacing + packet
+    return front + struct.pack("<I", checksum(front + bytes(4) + behind)) + behind
+
+
+def checksum(page: bytes) -> int:
+    """The CRC of a page whose own field is zero: polynomial 04c11db7, neither reflected nor inverted."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ _POLYNOMIAL) & 0xFFFFFFFF if crc & 0x80000000 else crc << 1
+    return crc
+
+
 def _page(data: bytes, at: int) -> Page | None:
     header = data[at : at + _HEADER_BYTES]
     if len(header) < _HEADER_BYTES or not header.startswith(MAGIC):
@@ -63,4 +90,22 @@ def _page(data: bytes, at: int) -> Page | None:
     end = at + _HEADER_BYTES + segments + sum(lacing)
     if len(lacing) < segments or end > len(data):
         return None
-    return Page(at, end, header[5], int.from_bytes(header[6:14], "little", signed=True))
+    return Page(
+        begin=at,
+        end=end,
+        flags=header[5],
+        granule=int.from_bytes(header[6:14], "little", signed=True),
+        serial=int.from_bytes(header[14:18], "little"),
+        packets=tuple(_packets(data, at + _HEADER_BYTES + segments, lacing, continued=bool(header[5] & _CONTINUED))),
+    )
+
+
+def _packets(data: bytes, at: int, lacing: bytes, *, continued: bool) -> Iterator[bytes]:
+    """A packet is cut into segments of 255 bytes and a shorter one; one that ends here may have begun before."""
+    begin = at
+    for size in lacing:
+        at += size
+        if size < 255:
+            if not continued:
+                yield data[begin:at]
+            begin, continued = at, False

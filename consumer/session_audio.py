@@ -56,6 +56,7 @@ class SessionAudio:
         self._s3 = s3
         self._bucket = settings.bucket
         self._chunk_seconds = settings.chunk_seconds
+        self._max_seconds = settings.max_audio_seconds
         self._retrier = retrier
         half = settings.audio_cache_mb * _MEGABYTE // 2
         self._stored: _Once[bytes] = _Once(LRUCache(half, getsizeof=len), self._fetch)
@@ -70,6 +71,10 @@ class SessionAudio:
             PermanentJobError: `audio-gone`: it was deleted after it was queued; or why it cannot be decoded. Else what
                 boto3 raises.
         """
+        kept = self._stored.kept(job.audio_key)
+        if kept is not None and len(kept) != job.audio_size:
+            # A neighbour looked at it before it was stored as it is now, and it must not be judged by those bytes.
+            self._forget(job.audio_key)
         try:
             decoded = self._decoded(job.audio_key)
             if decoded.stored_bytes != job.audio_size:
@@ -124,7 +129,12 @@ class SessionAudio:
         data = self._stored(key)
         try:
             surroundings = self._surroundings(key, data)
-            audio = decode(data, chunk_seconds=self._chunk_seconds, surroundings=surroundings)
+            audio = decode(
+                data,
+                chunk_seconds=self._chunk_seconds,
+                surroundings=surroundings,
+                max_seconds=self._max_seconds,
+            )
         except PermanentJobError:
             # The recorder may store it again, and that one must not be judged by these bytes.
             self._stored.forget(key)
@@ -144,10 +154,13 @@ class SessionAudio:
         return Surroundings()
 
     def _neighbour(self, key: str, number: int) -> bytes:
-        """The bytes of a neighbour; none when it is not there."""
+        """The bytes of a neighbour; none when it cannot be had, which costs a slice a packet or two at most."""
         try:
             return self._first_there(self._stored, key, number)
         except _MissingError:
+            return b""
+        except AWS_ERRORS as error:
+            log.info("neighbour_not_usable", chunk=number, error=error_code(error) or type(error).__name__)
             return b""
 
     def _header(self, key: str) -> bytes | None:
@@ -157,9 +170,15 @@ class SessionAudio:
             return None
 
     def _first_header(self, key: str) -> bytes:
-        """The header of the session's stream, which its first chunk begins with."""
+        """The header of the session's stream, which its first chunk begins with.
+
+        When S3 does not give it now that is raised: only for one that is not there is a header made up.
+        """
         for number in _FIRST_NUMBERS:
-            header = stream_header(self._neighbour(key, number))
+            try:
+                header = stream_header(self._first_there(self._stored, key, number))
+            except _MissingError:
+                continue
             if header is not None:
                 return header
         raise _MissingError
@@ -183,6 +202,11 @@ class _Once(Generic[Made]):
 
     def __call__(self, key: str) -> Made:
         return self._get(key)
+
+    def kept(self, key: str) -> Made | None:
+        """The value for a key, if it was made and is still there."""
+        with self._changing:
+            return self._cache.get(self._by(key))
 
     def forget(self, key: str) -> None:
         with self._changing:

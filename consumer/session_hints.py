@@ -37,7 +37,11 @@ class Hints:
 
 
 def _joined(value: object) -> object:
-    return ", ".join(str(each) for each in value) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    # What is no text in it is no word that could be said.
+    words = (each.strip() for each in value if isinstance(each, str))
+    return ", ".join(word for word in words if word)
 
 
 class _Metadata(WireModel):

@@ -80,7 +80,10 @@ def stream_header(first_chunk: bytes) -> bytes | None:
             header = ogg.header(first_chunk)
         case Container.MP4:
             boxes = mp4_boxes(first_chunk)
-            header = first_chunk[: boxes.get(b"moof", len(first_chunk))] if b"moov" in boxes else b""
+            # A file whose audio comes before a fragment, or without one, is no stream: its head lists its samples.
+            fragment = boxes.get(b"moof", len(first_chunk))
+            is_stream = b"moov" in boxes and boxes.get(b"mdat", fragment) >= fragment
+            header = first_chunk[:fragment] if is_stream else b""
         case _:
             return None
     return header if 0 < len(header) <= _HEADER_BYTES else None
@@ -156,9 +159,12 @@ def _opened(data: bytes, surroundings: Surroundings, head: bytes, tracks: frozen
 def _paged_source(data: bytes, container: Container, surroundings: Surroundings) -> Source:
     """Ogg and MP4 are cut between pages and fragments, so the header in front is all that they need."""
     header = surroundings.header or b""
-    if recognise(header) is not container:
+    if recognise(header) is container:
+        return Source(header + data, container, sliced=True)
+    made_up = headers.opus_in_ogg(ogg.pages(data)) if container is Container.OGG else None
+    if made_up is None:
         raise _headerless(container.value)
-    return Source(header + data, container, sliced=True)
+    return Source(made_up + data, container, sliced=True, header_synthesised=True)
 
 
 def _headerless(name: str) -> PermanentJobError:

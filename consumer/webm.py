@@ -151,10 +151,16 @@ class _Walk:
             return False
         if element.id in BLOCKS:
             return is_block(self.data, element, self.found.tracks)
-        if self.in_head or element.id == TIMESTAMP:
-            return True
-        # Spoilt bytes look like some element soon, and skipping what they call its content loses what is there. So one
-        # must be followed by a known one; unknown ones, which are allowed (RFC 8794, section 17.1), by whole blocks.
+        return self.in_head or self._belongs(element)
+
+    def _belongs(self, element: Element) -> bool:
+        """Whether this can be an element behind the head, other than a block.
+
+        Spoilt bytes look like some element soon, and skipping what they call its content loses what is there. So one
+        must be followed by a known one; unknown ones, which are allowed (RFC 8794, section 17.1), by whole blocks.
+        """
+        if element.id == TIMESTAMP:
+            return element.end - element.payload <= 8
         if element.id in BEHIND_HEAD:
             return ends(self.data, element.end) or self._known_at(element.end)
         return goes_on(self.data, element.end, self.found.tracks, blocks=2)

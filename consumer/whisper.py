@@ -39,6 +39,11 @@ _DEFAULT_COMPUTE_TYPE: Final[dict[Device, str]] = {"cpu": "int8", "cuda": "float
 _TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6)
 
 
+_WINDOW_SECONDS: Final = 30.0
+# As many windows as the default of `max_jobs_in_hand` fills.
+_MOST_PARALLEL: Final = 6
+
+
 class _Effort(NamedTuple):
     """How hard the model tries."""
 
@@ -76,7 +81,7 @@ class WhisperTranscriber:
         windows = [self._voiced(speech) for speech in speeches]
         heard: dict[int, list[ModelSegment]] = {}
         for batch in batches(windows, self._settings.batch_windows):
-            self._watch(should_abort).check_wanted()
+            self._watch(windows[batch[0]], should_abort).check_wanted()
             heard |= self._together({place: windows[place] for place in batch})
         for place, window in enumerate(windows):
             if place not in heard:
@@ -92,8 +97,12 @@ class WhisperTranscriber:
         )
         return VoicedSpeech(fit, find_voice(speech.samples, min_silence_ms=self._settings.vad_min_silence_ms))
 
-    def _watch(self, should_abort: Callable[[], bool]) -> Watch:
-        return Watch(self._clock, self._clock.monotonic() + self._settings.window_limit_seconds, should_abort)
+    def _watch(self, window: VoicedSpeech, should_abort: Callable[[], bool]) -> Watch:
+        return Watch(self._clock, self._clock.monotonic() + self._limit(window), should_abort)
+
+    def _limit(self, window: VoicedSpeech) -> float:
+        """The seconds it may take: the setting for each of the steps in which the model takes what is longer."""
+        return self._settings.window_limit_seconds * max(1.0, _seconds(window) / _WINDOW_SECONDS)
 
     def _together(self, windows: dict[int, VoicedSpeech]) -> dict[int, list[ModelSegment]]:
         """What is heard in the windows that one decode did for well; the others are left to be decoded alone."""
@@ -106,7 +115,7 @@ class WhisperTranscriber:
 
     def _alone(self, window: VoicedSpeech, should_abort: Callable[[], bool]) -> list[ModelSegment]:
         """What is heard in one window; where time or memory ran out, by a second try that needs less of both."""
-        watch = self._watch(should_abort)
+        watch = self._watch(window, should_abort)
         watch.check_wanted()
         if not window.voice.spans:
             return []
@@ -117,11 +126,10 @@ class WhisperTranscriber:
                 "window_retried_at_lower_cost", reason=type(reason).__name__, audio_seconds=round(_seconds(window), 2)
             )
         try:
-            return self._decode(window, _LOWER_COST, self._watch(should_abort))
+            return self._decode(window, _LOWER_COST, self._watch(window, should_abort))
         except LimitReachedError:
-            limit = self._settings.window_limit_seconds
             raise WindowTimeoutError(
-                f"{_seconds(window):.1f} s of audio took the model longer than {limit:g} s, twice"
+                f"{_seconds(window):.1f} s of audio took the model longer than {self._limit(window):.0f} s, twice"
             ) from None
         except OutOfMemoryError as error:
             raise TranscriberBrokenError(f"out of memory also at lower cost: {error}") from error
@@ -160,7 +168,7 @@ def choose_parallel(wanted: int, device: Device, cores: int) -> int:
     The decoder takes small steps, which several cores share badly: on two cores, two windows at the same time take well
     below the time of one after the other with both. A GPU gains next to nothing (SYSTRAN/faster-whisper#1192).
     """
-    return wanted or (1 if device == "cuda" else cores)
+    return wanted or (1 if device == "cuda" else min(cores, _MOST_PARALLEL))
 
 
 def _usable_cores() -> int:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "scan": _Entry("producer.cli:scan", "Find the audio chunks that have no transcript; queue them."),
     "autoscale": _Entry("autoscaler.cli:autoscale", "Decide once which instances start or stop."),
     "consume": _Entry("consumer.cli:consume", "Transcribe jobs until the queue stays empty (on the GPU host)."),
+    "model": _Entry("consumer.model_cli:model", "Fetch, find and check the speech model."),
 }
 
 # Packages of the optional groups, by the group that brings them.

@@ -29,7 +29,10 @@ def main() -> int:
     console = Console()
     shutil.rmtree(ROOT, ignore_errors=True)
     complete, *with_gaps = sample_tree(ROOT)
-    console.print(f"Three recorded sessions in {ROOT}/: one complete, one with 4 gaps, one never transcribed.\n")
+    console.print(
+        f"Four recorded sessions in {ROOT}/: one complete (chunk by chunk, as the live path hears it), one with "
+        "4 gaps, two never transcribed, of which one is slices of a single WebM stream.\n"
+    )
     console.print(f"$ scribefleet local {ROOT}", style="bold")
     code = subprocess.run([sys.executable, "-m", "deploy", "local", str(ROOT)], check=False).returncode  # noqa: S603
     if code != 0:

@@ -1,4 +1,4 @@
-"""Makes samples/two_cities/transcripts anew: each chunk of the restart recording transcribed on its own.
+"""Makes samples/two_cities/transcripts anew: each chunk of the restart recording transcribed on its own, as live.
 
 Run it as `python scripts/make_sample_transcripts.py`; it needs the optional dependencies `[local]`. Its result is kept
 in the repository, so that sample trees have real transcripts without a model.
@@ -7,33 +7,21 @@ in the repository, so that sample trees have real transcripts without a model.
 from pathlib import Path
 
 from consumer.audio import decode
-from consumer.transcriber import WhisperTranscriber
+from consumer.transcriber import Speech
+from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock, iso
 from shared.layout import session_path
-from shared.settings import Settings
+from shared.settings import ModelSettings
 from shared.transcripts import ChunkTranscript
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "two_cities"
 USER, SESSION = "alice", "two-cities"
 
 
-def settings() -> Settings:
-    """Settings for the model; the names of a cloud are required and not used here."""
-    return Settings(
-        bucket="unused",
-        jobs_queue_url="unused",
-        priority_queue_url="unused",
-        dead_letter_queue_url="unused",
-        table_name="unused",
-        model="tiny.en",
-        device="cpu",
-    )
-
-
 def transcript_of(audio_file: Path, transcriber: WhisperTranscriber, made_at: str) -> ChunkTranscript:
     """The transcript of one chunk file, as a worker would publish it."""
     audio = decode(audio_file.read_bytes(), chunk_seconds=5)
-    heard = transcriber.transcribe(audio, should_abort=lambda: False)
+    [heard] = transcriber.transcribe([Speech(audio.samples, "en")], should_abort=lambda: False)
     return ChunkTranscript(
         session_id=SESSION,
         user_id=USER,
@@ -55,8 +43,9 @@ def transcript_of(audio_file: Path, transcriber: WhisperTranscriber, made_at: st
 
 def main() -> None:
     """Transcribe every chunk and write its transcript."""
-    transcriber = WhisperTranscriber(settings())
-    made_at = iso(SystemClock().now())
+    clock = SystemClock()
+    transcriber = WhisperTranscriber(ModelSettings(model="tiny.en", device="cpu"), clock)
+    made_at = iso(clock.now())
     folder = SAMPLES / "transcripts"
     folder.mkdir(exist_ok=True)
     for audio_file in sorted((SAMPLES / "restart").glob("chunk-*.webm")):

@@ -1,4 +1,4 @@
-"""Builds a small tree of recordings from the samples: two users, three sessions, real speech, real transcripts.
+"""Builds a small tree of recordings from the samples: three users, four sessions, real speech, real transcripts.
 
 Used by the demo and by tests.
 """
@@ -14,8 +14,13 @@ SAMPLES = Path(__file__).parent.parent / "samples" / "two_cities"
 CHUNKS = tuple(f"{number:03d}" for number in range(1, 11))
 
 
-def add_session(root: Path, user_id: str, session_id: str, *, gaps: Collection[str] = ()) -> str:
+def add_session(
+    root: Path, user_id: str, session_id: str, *, gaps: Collection[str] = (), recorder: str = "restart"
+) -> str:
     """Add the sample recording to a tree as one session, with its transcripts except those of `gaps`.
+
+    Args:
+        recorder: `restart` (each chunk a file of its own) or `timeslice` (slices of one WebM stream).
 
     Returns:
         The session path.
@@ -25,7 +30,7 @@ def add_session(root: Path, user_id: str, session_id: str, *, gaps: Collection[s
     folder.mkdir(parents=True)
     for chunk in CHUNKS:
         audio = folder / f"chunk-{chunk}.webm"
-        shutil.copyfile(SAMPLES / "restart" / audio.name, audio)
+        shutil.copyfile(SAMPLES / recorder / audio.name, audio)
         if chunk in gaps:
             continue
         transcript = json.loads((SAMPLES / "transcripts" / f"transcription-chunk-{chunk}.json").read_text())
@@ -35,7 +40,7 @@ def add_session(root: Path, user_id: str, session_id: str, *, gaps: Collection[s
 
 
 def sample_tree(root: Path) -> list[str]:
-    """The demo's recordings: one session complete, one with gaps in the middle, one without any transcript.
+    """The demo's recordings: one session complete, one with gaps in the middle, two without any transcript.
 
     Returns:
         The session paths, in this order.
@@ -44,6 +49,7 @@ def sample_tree(root: Path) -> list[str]:
         add_session(root, "alice", "2026-03-02-complete"),
         add_session(root, "alice", "2026-03-03-connection-dropped", gaps=("004", "005", "006", "009")),
         add_session(root, "bob", "2026-03-04-never-transcribed", gaps=CHUNKS),
+        add_session(root, "carol", "2026-03-05-sliced-stream", gaps=CHUNKS, recorder="timeslice"),
     ]
 
 

@@ -8,7 +8,16 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from shared.errors import PermanentJobError
@@ -49,6 +58,11 @@ class ChunkJob(WireModel):
     enqueued_at: AwareDatetime
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_does_not_ask_for(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        asks = serialize(self)
+        return {name: value for name, value in asks.items() if value is not None or name not in {"model", "language"}}
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

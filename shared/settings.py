@@ -150,7 +150,7 @@ class Settings(ModelSettings):
         default=36,
         ge=1,
         le=1000,
-        description="Most jobs a worker holds at the same time; fewer where they could not be done within half a lease.",
+        description="Most jobs a worker holds at a time; fewer where they could not be done within half a lease.",
     )
     io_threads: int = Field(
         default=16, ge=2, le=64, description="Threads that fetch and decode audio and publish transcripts."
@@ -196,20 +196,26 @@ class Settings(ModelSettings):
     )
 
     # --- worker: windows
+    max_audio_seconds: float = Field(
+        default=1800,
+        gt=0,
+        le=14_400,
+        description="Seconds of audio in one chunk, at most; a longer one goes to the dead-letter queue.",
+    )
     window_seconds: float = Field(
-        default=30, ge=1, le=30, description="Longest stretch of audio that the model is given at once."
+        default=30, ge=1, le=30, description="Seconds of audio that the model is given at once, at most."
     )
     context_seconds: float = Field(
         default=10,
         ge=0,
         le=15,
-        description="Most audio of neighbouring chunks that the model hears on either side of a window's gaps.",
+        description="Seconds of neighbouring audio, at most, that the model hears on either side of a window's gaps.",
     )
     context_min_seconds: float = Field(
         default=2,
         ge=0,
         le=10,
-        description="Context that a window's gaps leave room for on each side where there is audio.",
+        description="Seconds of context that a window's gaps leave room for on each side where there is audio.",
     )
 
     # --- autoscaler and costs

@@ -243,7 +243,7 @@ MORE_MAGICS = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(MAGICS + MORE_MAGICS), st.binary(max_size=3000))
 def test_given_garbage_behind_any_magic_number_then_it_is_a_reason_or_real_samples(magic: bytes, rest: bytes) -> None:
     result = outcome(magic + rest)
@@ -251,7 +251,7 @@ def test_given_garbage_behind_any_magic_number_then_it_is_a_reason_or_real_sampl
     assert isinstance(result, str) or len(result.samples) > 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(sorted(FORMATS)), st.floats(0, 1), st.binary(min_size=1, max_size=300))
 @example("webm", 0.5, bytes(200))
 def test_given_spoilt_bytes_anywhere_in_a_file_then_it_is_a_reason_or_real_samples(

@@ -130,7 +130,7 @@ def test_given_less_than_half_or_nothing_when_judged_then_it_is_damaged(decoded:
     assert failure.value.reason == "audio-damaged"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(["restart", "timeslice"]), st.floats(0.01, 1), st.binary(min_size=1, max_size=300))
 @example("restart", 0.5, bytes(200))
 @example("timeslice", 0.5, b"\xff" * 200)

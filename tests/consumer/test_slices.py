@@ -149,7 +149,7 @@ def test_given_the_element_that_the_chunk_before_broke_off_within_then_no_packet
         assert halves == pytest.approx(whole, abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 70_000), st.binary(max_size=300), st.booleans(), st.binary(max_size=40), st.binary(max_size=200))
 def test_given_spoilt_bytes_and_neighbours_of_any_kind_then_it_is_a_reason_or_real_samples(
     place: int, spoilt: bytes, header_is_there: bool, before: bytes, after: bytes

@@ -14,11 +14,10 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 
 
 def test_every_reason_for_a_dead_letter_is_explained() -> None:
-    sources = [path for part in ("consumer", "shared") for path in (ROOT / part).rglob("*.py")]
-    used = {
-        reason for path in sources for reason in re.findall(r'"((?:audio|message|attempts)-[a-z-]+)"', path.read_text())
-    }
-    explained = set(re.findall(r"`((?:audio|message|attempts)-[a-z-]+)`", (ROOT / "docs/how-it-works.md").read_text()))
+    reason = r"(?:audio|message|attempts|model|language)-[a-z-]+"
+    sources = [path.read_text() for part in ("consumer", "shared") for path in (ROOT / part).rglob("*.py")]
+    used = {found for source in sources for found in re.findall(f'"({reason})"', source)}
+    explained = set(re.findall(f"`({reason})`", (ROOT / "docs/how-it-works.md").read_text()))
     assert used == explained
 
 

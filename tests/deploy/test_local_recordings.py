@@ -15,11 +15,11 @@ def test_the_folder_is_read_as_the_scanner_reads_the_bucket(tmp_path: Path) -> N
     (tmp_path / "users" / "alice" / "notes.txt").write_text("mine")
     (tmp_path / "elsewhere.webm").write_text("not under users/")
     recordings = read_recordings(tmp_path)
-    assert recordings.sessions == 3
-    assert recordings.gaps == 14
-    assert [(s.user_id, len(s.gaps)) for s in recordings.with_gaps] == [("alice", 4), ("bob", 10)]
+    assert recordings.sessions == 4
+    assert recordings.gaps == 24
+    assert [(s.user_id, len(s.gaps)) for s in recordings.with_gaps] == [("alice", 4), ("bob", 10), ("carol", 10)]
     assert recordings.ignored == ("users/alice/notes.txt",)
-    assert len(recordings.keys) == 30 + 16
+    assert len(recordings.keys) == 40 + 16
 
 
 def test_a_file_whose_name_is_not_utf_8_is_left_alone(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_file_whose_name_is_not_utf_8_is_left_alone(tmp_path: Path) -> None:
     Path(os.fsdecode(odd)).write_bytes(b"audio")
     recordings = read_recordings(tmp_path)
     assert len(recordings.ignored) == 1
-    assert recordings.gaps == 14
+    assert recordings.gaps == 24
 
 
 def test_a_folder_with_transcripts_alone_holds_no_recordings(tmp_path: Path) -> None:

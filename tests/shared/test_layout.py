@@ -10,9 +10,11 @@ from shared.layout import (
     AUDIO_EXTENSIONS,
     MAX_KEY_BYTES,
     chunk_order,
+    metadata_key,
     parse_key,
     report_stem,
     session_path,
+    sibling_audio_keys,
     transcript_key,
 )
 
@@ -107,6 +109,87 @@ def test_spellings_of_one_number_are_different_chunks_beside_each_other() -> Non
 
     assert transcript_key(path, "1") != transcript_key(path, "001")
     assert sorted(["10", "9", "001", "1", "1234"], key=chunk_order) == ["001", "1", "9", "10", "1234"]
+
+
+def test_the_metadata_of_a_session_stands_in_its_folder() -> None:
+    key = metadata_key(session_path("u", "s"))
+
+    assert key == "users/u/audio/sessions/s/metadata.json"
+    assert parse_key(key) is not None
+
+
+@pytest.mark.parametrize(
+    ("spelled", "number", "siblings"),
+    [
+        ("001", 2, ["002"]),
+        ("002", 1, ["001"]),
+        ("099", 100, ["100"]),
+        ("100", 99, ["099", "99"]),
+        ("999", 1000, ["1000"]),
+        ("1000", 999, ["999", "0999"]),
+        ("1000", 9, ["009", "0009", "9"]),
+        ("0999", 1000, ["1000"]),
+        ("1", 2, ["2"]),
+        ("9", 10, ["10"]),
+        ("10", 9, ["09", "9"]),
+        ("10", 11, ["11"]),
+        ("09", 10, ["10"]),
+        ("0", 1, ["1"]),
+        ("000", 1, ["001"]),
+        ("00009", 10, ["00010"]),
+    ],
+)
+def test_a_sibling_is_looked_for_under_every_spelling_that_its_recorder_can_use(
+    spelled: str, number: int, siblings: list[str]
+) -> None:
+    folder = session_path("u", "s")
+
+    found = sibling_audio_keys(f"{folder}/chunk-{spelled}.webm", number)
+
+    assert found == [f"{folder}/chunk-{sibling}.webm" for sibling in siblings]
+
+
+@given(
+    number=st.integers(0, 10**6),
+    other=st.integers(0, 10**6),
+    width=st.sampled_from([1, 3]),
+    ext=st.sampled_from(AUDIO_EXTENSIONS),
+)
+def test_a_recorder_that_pads_to_three_digits_or_not_at_all_finds_all_its_siblings(
+    number: int, other: int, width: int, ext: str
+) -> None:
+    keys = [f"{session_path('u', 's')}/chunk-{each:0{width}d}.{ext}" for each in (number, other)]
+
+    assert keys[1] in sibling_audio_keys(keys[0], other)
+
+
+@given(user=ids, session=ids, chunk=numbers, number=st.integers(0, 10**6), ext=st.sampled_from(AUDIO_EXTENSIONS))
+def test_siblings_are_audio_of_the_number_asked_for_in_the_same_session_each_named_once(
+    user: str, session: str, chunk: str, number: int, ext: str
+) -> None:
+    siblings = sibling_audio_keys(f"{session_path(user, session)}/chunk-{chunk}.{ext}", number)
+
+    assert len(set(siblings)) == len(siblings)
+    for sibling in siblings:
+        parsed = parse_key(sibling)
+        assert parsed is not None
+        assert parsed.session_path == session_path(user, session)
+        assert int(parsed.audio_chunk or -1) == number
+        assert sibling.endswith(f".{ext}")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "notes.txt",
+        "users/u/audio/sessions/s/metadata.json",
+        "users/u/audio/sessions/s/transcription-chunk-001.json",
+    ],
+)
+def test_what_is_no_audio_has_no_siblings(key: str) -> None:
+    with pytest.raises(ValueError, match="not the key of a chunk's audio"):
+        sibling_audio_keys(key, 1)
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "語", "😀"])

@@ -61,9 +61,20 @@ def test_fields_that_a_later_version_may_add_are_ignored() -> None:
 
 
 def test_fields_with_a_default_may_be_left_out() -> None:
-    job = parse_job(json.dumps(message(reason="ABSENT", force="ABSENT", scanId="ABSENT")), bucket="recordings")
+    optional = ("reason", "force", "scanId", "model", "language")
 
-    assert (job.reason, job.force, job.scan_id) == ("scan", False, None)
+    job = parse_job(json.dumps(message(**dict.fromkeys(optional, "ABSENT"))), bucket="recordings")
+
+    assert (job.reason, job.force, job.scan_id, job.model, job.language) == ("scan", False, None, None, None)
+
+
+@pytest.mark.parametrize("model", ["small.en", "owner/name", "m" * 200])
+@pytest.mark.parametrize("language", ["de", "yue"])
+def test_a_job_may_name_its_own_model_and_language(model: str, language: str) -> None:
+    job = parse_job(json.dumps(message(model=model, language=language)), bucket="recordings")
+
+    assert (job.model, job.language) == (model, language)
+    assert parse_job(job.to_json(), bucket="recordings") == job
 
 
 def test_a_key_that_is_no_audio_makes_no_job() -> None:
@@ -125,6 +136,16 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("enqueuedAt", "2026-01-02T03:04:05"),
         ("enqueuedAt", "soon"),
         ("bucket", ""),
+        ("model", ""),
+        ("model", "m" * 201),
+        ("model", 7),
+        ("language", ""),
+        ("language", "e"),
+        ("language", "EN"),
+        ("language", "en-US"),
+        ("language", "english"),
+        ("language", "en\n"),
+        ("language", ["en"]),
     ],
 )
 def test_a_field_with_a_wrong_value_is_refused(field: str, wrong: Any) -> None:

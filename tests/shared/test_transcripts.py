@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.transcripts import ChunkTranscript, PartialAudio, Segment, Word
+from shared.transcripts import ChunkTranscript, PartialAudio, Segment, Suppressed, Word
 
 
 def transcript(**changes: Any) -> ChunkTranscript:
@@ -71,6 +71,35 @@ def test_a_transcript_is_read_back_as_it_was_written() -> None:
 
     assert ChunkTranscript.model_validate_json(written.to_json()) == written
     assert json.loads(written.to_json())["partialAudio"] == {"expectedSeconds": 5, "decodedSeconds": 3.2}
+
+
+def test_what_was_suppressed_and_a_made_up_header_are_told_and_read_back() -> None:
+    thanks = Suppressed(
+        text="Thank you.",
+        start=1,
+        end=2.5,
+        reason="no-speech",
+        no_speech_probability=0.9,
+        average_log_probability=-1.4,
+        compression_ratio=0.6,
+    )
+    written = transcript(suppressed=(thanks,), header_synthesised=True)
+
+    found = json.loads(written.to_json())
+    assert found["headerSynthesised"] is True
+    assert found["suppressed"] == [
+        {
+            "text": "Thank you.",
+            "start": 1,
+            "end": 2.5,
+            "reason": "no-speech",
+            "noSpeechProbability": 0.9,
+            "averageLogProbability": -1.4,
+            "compressionRatio": 0.6,
+        }
+    ]
+    assert ChunkTranscript.model_validate_json(written.to_json()) == written
+    assert "header_synthesised" not in transcript().model_dump()
 
 
 def test_no_speech_is_a_result_with_no_segments() -> None:
