@@ -40,10 +40,10 @@ def existing_transcript(s3: "S3Client", job: ChunkJob) -> Existing | None:
     return Existing(head["ETag"], head["LastModified"])
 
 
-def read_if_there(s3: "S3Client", bucket: str, key: str) -> bytes | None:
-    """The object's bytes; `None` when there is no such object. Raises what boto3 raises."""
+def read_if_there(s3: "S3Client", bucket: str, key: str, most_bytes: int | None = None) -> bytes | None:
+    """The object's bytes, or as many; `None` when there is no such object. Raises what boto3 raises."""
     try:
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read(most_bytes)
     except AWS_ERRORS as error:
         if is_missing(error):
             return None

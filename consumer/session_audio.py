@@ -71,19 +71,14 @@ class SessionAudio:
             PermanentJobError: `audio-gone`: it was deleted after it was queued; or why it cannot be decoded. Else what
                 boto3 raises.
         """
-        kept = self._stored.kept(job.audio_key)
-        if kept is not None and len(kept) != job.audio_size:
-            # A neighbour looked at it before it was stored as it is now, and it must not be judged by those bytes.
-            self._forget(job.audio_key)
+        if self._known_bytes(job.audio_key) not in (None, job.audio_size):
+            # What is kept is older than the chunk as it is now.
+            self._decoded.forget(job.audio_key)
+            self._stored.forget(job.audio_key)
         try:
-            decoded = self._decoded(job.audio_key)
-            if decoded.stored_bytes != job.audio_size:
-                # What is kept, or the job, is older than the chunk as it is now.
-                self._forget(job.audio_key)
-                decoded = self._decoded(job.audio_key)
+            return self._decoded(job.audio_key).audio
         except _MissingError:
             raise PermanentJobError("audio-gone", "the chunk was deleted after it was queued") from None
-        return decoded.audio
 
     def beside(self, job: ChunkJob, numbers: set[int], executor: Executor) -> dict[int, DecodedAudio]:
         """Those of the chunks `numbers` of the job's session that can be used, fetched at the same time.
@@ -113,9 +108,13 @@ class SessionAudio:
                 continue
         raise _MissingError
 
-    def _forget(self, key: str) -> None:
-        self._decoded.forget(key)
-        self._stored.forget(key)
+    def _known_bytes(self, key: str) -> int | None:
+        """The size of the chunk that would be made use of, if one is kept. Neighbours keep some that nobody decoded."""
+        decoded = self._decoded.kept(key)
+        if decoded is not None:
+            return decoded.stored_bytes
+        stored = self._stored.kept(key)
+        return None if stored is None else len(stored)
 
     # --- how what is kept is made
 

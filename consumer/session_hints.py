@@ -67,7 +67,7 @@ class SessionHints:
 
     def _read(self, session_path: str) -> Hints:
         try:
-            body = self._retrier(read_if_there, self._s3, self._bucket, metadata_key(session_path))
+            body = self._retrier(read_if_there, self._s3, self._bucket, metadata_key(session_path), _BIGGEST_BYTES + 1)
             if body is None or len(body) > _BIGGEST_BYTES:
                 return Hints()
             metadata = _Metadata.model_validate_json(body)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from consumer.gate import Gate
 from consumer.stopping import StopRequest
-from shared.lock import LockState, SessionLock
+from shared.lock import Holder, LockState, SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock
@@ -19,31 +19,43 @@ if TYPE_CHECKING:
 
 
 class Door:
-    """A gate over the lock in the test cloud; counts how often the lock was read."""
+    """A gate over a lock that a test takes; counts how often it was read."""
 
-    def __init__(self, cloud: "Cloud", clock: "FakeClock") -> None:
+    def __init__(self, clock: "FakeClock") -> None:
         self.clock = clock
         self.reads = 0
-        self.recorder = SessionLock(cloud.s3, cloud.settings.bucket, clock, timedelta(minutes=30))
+        self._holders: tuple[Holder, ...] = ()
         self.stop = StopRequest(clock, drain_seconds=50)
         self.gate = Gate(self._read, self.stop, clock)
 
+    def take(self) -> None:
+        self._holders = (Holder(user_id="u", session_id="live", timestamp=self.clock.now()),)
+
+    def release(self) -> None:
+        self._holders = ()
+
     def _read(self) -> LockState:
         self.reads += 1
-        return self.recorder.read()
+        return LockState(self._holders)
 
 
 @pytest.fixture
-def door(cloud: "Cloud", clock: "FakeClock") -> Door:
-    return Door(cloud, clock)
+def lock(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
+    """The real one, in the test cloud."""
+    return SessionLock(cloud.s3, cloud.settings.bucket, clock, timedelta(minutes=30))
+
+
+@pytest.fixture
+def door(clock: "FakeClock") -> Door:
+    return Door(clock)
 
 
 def test_the_gate_is_open_while_no_live_session_holds_the_lock(door: Door) -> None:
     assert door.gate.is_open()
-    door.recorder.take("u", "live")
+    door.take()
     door.clock.advance(2)
     assert not door.gate.is_open()
-    door.recorder.release("u", "live")
+    door.release()
     door.clock.advance(2)
     assert door.gate.is_open()
 
@@ -55,21 +67,27 @@ def test_the_lock_is_read_at_most_once_in_two_seconds_however_often_the_gate_is_
     assert door.reads == 5
 
 
-def test_threads_that_ask_at_the_same_time_share_one_read(door: Door) -> None:
-    together = threading.Barrier(8)
+def test_threads_that_ask_at_the_same_time_share_one_read(lock: SessionLock, clock: "FakeClock") -> None:
+    together, reads = threading.Barrier(8), list[LockState]()
+
+    def read() -> LockState:
+        reads.append(lock.read())
+        return reads[-1]
+
+    gate = Gate(read, StopRequest(clock, drain_seconds=50), clock)
 
     def ask(_: int) -> bool:
         together.wait(timeout=10)
-        return door.gate.is_open()
+        return gate.is_open()
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, range(8)))
-    assert door.reads == 1
+    assert len(reads) == 1
 
 
 def test_a_lock_that_is_taken_is_seen_two_seconds_later_at_the_latest(door: Door) -> None:
     assert door.gate.is_open()
-    door.recorder.take("u", "live")
+    door.take()
     door.clock.advance(1.9)
     assert door.gate.is_open()
     door.clock.advance(0.1)
@@ -78,7 +96,7 @@ def test_a_lock_that_is_taken_is_seen_two_seconds_later_at_the_latest(door: Door
 
 def test_a_look_is_always_at_the_lock_as_it_is_now_and_the_gate_goes_by_it(door: Door) -> None:
     assert door.gate.is_open()
-    door.recorder.take("u", "live")
+    door.take()
     assert [holder.session_id for holder in door.gate.look().holders] == ["live"]
     assert not door.gate.is_open()
     assert door.reads == 2
@@ -96,14 +114,15 @@ def test_a_look_that_is_getting_old_is_renewed_so_that_the_gate_need_not_read(do
 
 
 def test_a_lock_that_cannot_be_read_counts_as_held_and_a_person_is_told(
-    cloud: "Cloud", door: Door, refuse: "Refuse"
+    cloud: "Cloud", lock: SessionLock, clock: "FakeClock", refuse: "Refuse"
 ) -> None:
+    gate = Gate(lock.read, StopRequest(clock, drain_seconds=50), clock)
     refuse(cloud.s3, "s3.GetObject", "AccessDenied", 403, times=1)
     with capture_logs() as logs:
-        assert not door.gate.is_open()
+        assert not gate.is_open()
     assert [(line["event"], line["log_level"]) for line in logs] == [("lock_unreadable", "error")]
-    door.clock.advance(2)
-    assert door.gate.is_open()
+    clock.advance(2)
+    assert gate.is_open()
 
 
 @pytest.mark.parametrize("shut", [lambda door: door.gate.close(), lambda door: door.stop.request()])

@@ -4,6 +4,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ class Session:
         self._ext = ext
         self._refusals: dict[str, tuple[int, str]] = {}
         self.fetches: Counter[int] = Counter()
-        cloud.s3.meta.events.register("before-call.s3.GetObject", self._on_get)
+        events: Any = cloud.s3.meta.events
+        events.register("before-call.s3.GetObject", self._on_get)
 
     def audio(self, **settings: Any) -> SessionAudio:
         changed = self._cloud.settings_with(**settings)
@@ -99,6 +101,12 @@ def reason_of(attempt: Callable[[], object]) -> str:
     with pytest.raises(PermanentJobError) as refused:
         attempt()
     return refused.value.reason
+
+
+def push_bytes_out(session: Session, audio: SessionAudio, executor: Executor) -> None:
+    """Fill the half of a megabyte in which bytes are kept with others that are no audio; the samples kept stay."""
+    intruder = session.put(50, GARBAGE.ljust(520_000))
+    assert audio.beside(intruder, {50}, executor) == {}
 
 
 # --- fetched once
@@ -187,10 +195,22 @@ def test_a_chunk_that_was_stored_again_with_another_size_is_fetched_anew(session
     assert session.fetches == {5: 2}
 
 
+def test_a_chunk_that_was_stored_again_is_fetched_anew_when_only_its_samples_are_still_kept(
+    session: Session, executor: Executor
+) -> None:
+    beside, audio = session.put(4, chunk(4)), session.audio(audio_cache_mb=1)
+    session.put(5, chunk(10))
+    audio.beside(beside, {5}, executor)
+    push_bytes_out(session, audio, executor)
+    again = session.put(5, chunk(5))
+    assert round(audio.of(again).seconds, 2) == RESTART_SECONDS
+
+
 def test_a_job_that_is_older_than_its_chunk_gets_the_chunk_as_it_is(session: Session) -> None:
     old = session.put(5, chunk(10))
     session.put(5, chunk(5))
     assert round(session.audio().of(old).seconds, 2) == RESTART_SECONDS
+    assert session.fetches == {5: 1}
 
 
 def test_a_chunk_that_could_not_be_decoded_is_fetched_anew_though_it_has_the_same_size(session: Session) -> None:
@@ -279,6 +299,16 @@ def test_every_slice_is_decoded_whole_with_its_neighbours_there(session: Session
     assert np.corrcoef(slices, stream)[0, 1] > 0.99
 
 
+def test_slices_that_are_cut_within_a_packet_lose_none_of_it(session: Session) -> None:
+    stream = b"".join(chunk(number, "timeslice") for number in range(1, 11))
+    cuts = [*range(0, len(stream), 80_217), len(stream)]
+    jobs = [session.put(number, stream[begin:end]) for number, (begin, end) in enumerate(pairwise(cuts), start=1)]
+    audio = session.audio()
+    heard = [audio.of(job) for job in jobs]
+    assert sum(each.seconds for each in heard) == pytest.approx(45.96)
+    assert [each.partial for each in heard] == [None] * len(heard)
+
+
 def test_a_slice_is_decoded_when_the_chunk_before_or_behind_is_missing(session: Session) -> None:
     jobs = session.fill([1, 5], "timeslice")
     heard = session.audio().of(jobs[5])
@@ -302,11 +332,14 @@ def test_a_header_that_comes_late_is_used_for_the_slices_decoded_from_then_on(se
     assert not audio.of(jobs[6]).header_synthesised
 
 
-def test_the_header_of_a_session_is_fetched_once_and_outlives_the_chunk_that_it_came_with(session: Session) -> None:
+def test_the_header_of_a_session_is_fetched_once_and_outlives_the_chunk_that_it_came_with(
+    session: Session, executor: Executor
+) -> None:
     jobs = session.fill(range(1, 11), "timeslice")
-    audio = session.audio(audio_cache_mb=1)  # too small for the first chunk to stay
+    audio = session.audio(audio_cache_mb=1)
     audio.of(jobs[3])
     session.delete(jobs[1])
+    push_bytes_out(session, audio, executor)
     assert not any(audio.of(jobs[number]).header_synthesised for number in range(4, 11))
     assert session.fetches[1] == 1
 

@@ -89,14 +89,19 @@ def test_a_thread_logs_with_what_its_starter_had_bound_at_that_moment(threads: T
 
 
 def test_the_steps_that_a_stage_leaves_at_its_end_are_done_before_the_threads_are_joined(threads: Threads) -> None:
-    joining, done = threading.Event(), []
+    joining = threading.Event()
+    done: list[int] = []
+
+    def step(number: int) -> None:
+        # Some milliseconds of work, so that not all steps are done by chance before a join that does not wait.
+        done.append(sum(range(200_000)) and number)
 
     def stage() -> None:
         joining.wait(timeout=10)
-        for number in range(5):
-            threads.submit(done.append, number)
+        for number in range(20):
+            threads.submit(step, number)
 
     threads.start("plan", stage)
     joining.set()
     threads.join()
-    assert sorted(done) == [0, 1, 2, 3, 4]
+    assert sorted(done) == list(range(20))

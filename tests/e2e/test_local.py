@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import pytest
 
-from sample_tree import CHUNKS, SAMPLES, add_session
+from sample_tree import CHUNKS, SAMPLES, add_session, reference_text, session_text
 from shared.layout import transcript_key
 
 SCRIBEFLEET = (sys.executable, "-m", "deploy")
@@ -75,13 +77,17 @@ def test_broken_chunks_fail_with_their_reasons_and_all_others_are_filled(tmp_pat
 @pytest.mark.e2e
 @pytest.mark.model
 def test_ctrl_c_hands_everything_back_and_a_second_run_completes_the_work(tmp_path: Path) -> None:
-    # given: a run that has filled one gap of ten
-    session = add_session(tmp_path, "bob", "s2", gaps=CHUNKS)
+    # given: a run that has filled the first gaps of thirty
+    sessions = [add_session(tmp_path, "bob", f"s{number}", gaps=CHUNKS) for number in range(3)]
+
+    def done() -> list[tuple[str, str]]:
+        return [(session, chunk) for session in sessions for chunk in transcribed(tmp_path, session)]
+
     running = subprocess.Popen(
         [*SCRIBEFLEET, "local", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 90
-    while not transcribed(tmp_path, session):
+    while not done():
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -91,21 +97,38 @@ def test_ctrl_c_hands_everything_back_and_a_second_run_completes_the_work(tmp_pa
     # then: it ended in order; every file is whole, and the report says that the run was interrupted
     assert running.returncode == 130, said
     assert "Traceback" not in said
-    done = transcribed(tmp_path, session)
-    assert 0 < len(done) < len(CHUNKS)
-    assert all(read_json(tmp_path / transcript_key(session, chunk))["schema"] == 1 for chunk in done)
+    filled = done()
+    assert 0 < len(filled) < 30
+    assert all(read_json(tmp_path / transcript_key(session, chunk))["schema"] == 1 for session, chunk in filled)
     assert not list(tmp_path.rglob("*.unfinished"))
     [report] = (tmp_path / "batch-reports").glob("*.json")
     assert read_json(report)["status"] == "interrupted"
     # and: a second run does the rest and no more
     again = scribefleet("local", str(tmp_path), "--json")
     assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["filled"] == len(CHUNKS) - len(done)
-    assert transcribed(tmp_path, session) == list(CHUNKS)
+    assert json.loads(again.stdout)["filled"] == 30 - len(filled)
+    assert len(done()) == 30
     # and: a third one has nothing to do and says so
     third = scribefleet("local", str(tmp_path))
     assert third.returncode == 0
-    assert "Nothing to do: 1 sessions, no gaps." in third.stdout
+    assert "Nothing to do: 3 sessions, no gaps." in third.stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.model
+def test_a_sliced_stream_is_filled_with_whole_words(tmp_path: Path) -> None:
+    # given: slices of one stream, of which one is named as if it were another format
+    session = add_session(tmp_path, "carol", "s1", gaps=CHUNKS, recorder="timeslice")
+    (tmp_path / session / "chunk-004.webm").rename(tmp_path / session / "chunk-004.mp4")
+    ran = scribefleet("local", str(tmp_path), "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["filled"] == len(CHUNKS)
+    errors = jiwer.wer(comparable(reference_text()), comparable(session_text(tmp_path, session)))
+    assert errors <= 0.05  # chunk by chunk it is 0.1
+
+
+def comparable(text: str) -> str:
+    return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
 def test_a_folder_without_recordings_is_wrong_use(tmp_path: Path) -> None:
