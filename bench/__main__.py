@@ -1,4 +1,4 @@
-"""`python -m bench`: takes the measurements, shows the table, writes the JSON; exit code 1 if a bound is broken.
+"""`python -m bench`: takes the measurements, shows the table, writes JSON and plot; exit code 1 if a bound is broken.
 
 A measurement that cannot be taken counts as a broken bound, and does not keep the others from being taken.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import demo, handler_import, lambda_size, scanner
+from bench import busy, demo, handler_import, lambda_size, memory, plot, scanner, throughput, word_errors
 from bench.report import Measurement, to_json, to_table
 from shared.errors import ScribefleetError
 
@@ -19,8 +19,13 @@ MEASUREMENTS: dict[str, Callable[[], list[Measurement]]] = {
     "lambda-size": lambda_size.measure,
     "demo": demo.measure,
     "scanner": scanner.measure,
+    "word-errors": word_errors.measure,
+    "throughput": throughput.measure,
+    "busy": busy.measure,
+    "memory": memory.measure,
 }
 _OUTPUT = Path("build/bench/bench.json")
+_PICTURE = "approaches.svg"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(to_json(measurements), encoding="utf-8")
     console.print(f"written to {options.output}")
+    picture = options.output.with_name(_PICTURE)
+    if plot.draw_measurements(measurements, picture):
+        console.print(f"drawn in {picture}")
     return 0 if all(each.ok for each in measurements) else 1
 
 

@@ -156,7 +156,7 @@ class Settings(ModelSettings):
         default=16, ge=2, le=64, description="Threads that fetch and decode audio and publish transcripts."
     )
     audio_cache_mb: int = Field(
-        default=128, ge=1, le=65_536, description="Megabytes of chunks kept in memory for the gaps beside them."
+        default=32, ge=1, le=65_536, description="Megabytes of chunks kept in memory for the gaps beside them."
     )
     visibility_timeout_seconds: int = Field(
         default=120,
