@@ -153,7 +153,7 @@ class Settings(ModelSettings):
         description="Most jobs a worker holds at a time; fewer where they could not be done within half a lease.",
     )
     io_threads: int = Field(
-        default=16, ge=2, le=64, description="Threads that fetch and decode audio and publish transcripts."
+        default=8, ge=2, le=64, description="Threads that fetch and decode audio and publish transcripts."
     )
     audio_cache_mb: int = Field(
         default=32, ge=1, le=65_536, description="Megabytes of chunks kept in memory for the gaps beside them."
