@@ -51,12 +51,17 @@ class Chooser:
             settled: no more jobs are on their way, so waiting for a fuller window is of no use.
         """
         for group in _groups(waiting):
-            windows = plan(
-                (Chunk(each.prepared.number, each.prepared.audio.seconds, True) for each in group), self.limits
-            )
-            if settled or any(self.is_full(window) for window in windows):
+            if settled or any(self.is_full(window) for window in plan(self._surrounded(group), self.limits)):
                 return group
         return []
+
+    def _surrounded(self, group: Sequence[Waiting]) -> list[Chunk]:
+        """The group's gaps as they will be planned: there mostly is audio beside them, for which a core leaves room."""
+        gaps = {each.prepared.number: each.prepared.audio.seconds for each in group}
+        beside = {number + step for number in gaps for step in (-1, 1)} - gaps.keys()
+        return [Chunk(number, seconds, is_gap=True) for number, seconds in gaps.items()] + [
+            Chunk(number, self.limits.least_context, is_gap=False) for number in beside
+        ]
 
     def neighbours(self, jobs: Sequence[Waiting]) -> set[int]:
         """The numbers of the chunks that may be context, or stand between two gaps of one window."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -267,18 +267,17 @@ OnLog = Callable[[Callable[[dict[str, Any]], None]], None]
 
 
 @pytest.fixture
-def on_log() -> Iterator[OnLog]:
-    """Makes something happen at log events."""
+def on_log(monkeypatch: pytest.MonkeyPatch) -> OnLog:
+    """Makes something happen at log events of a worker's run."""
 
     def make(then: Callable[[dict[str, Any]], None]) -> None:
         def look(_logger: Any, _method: str, event: Any) -> Any:
             then(event)
             raise structlog.DropEvent
 
-        structlog.configure(processors=[look])
+        monkeypatch.setattr("consumer.run.log", structlog.wrap_logger(structlog.PrintLogger(), processors=[look]))
 
-    yield make
-    structlog.reset_defaults()
+    return make
 
 
 @pytest.fixture
