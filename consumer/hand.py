@@ -6,17 +6,18 @@ Pure: it knows which jobs are ready, not where they came from or what is done wi
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Final, Self
 
 from consumer.windows import Chunk, Limits, Window, plan
 from consumer.worker import Prepared
+from shared.settings import Settings
 
 # A job that comes back again and again may be what kills its worker: it must not take others along each time.
 _ALONE_FROM_RECEIVES: Final = 3
 _FARTHEST_NEIGHBOUR: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
     """A prepared job that no window holds yet. `alone`: a window with other jobs failed."""
 
@@ -42,6 +43,11 @@ class Chooser:
 
     limits: Limits
     chunk_seconds: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        limits = Limits(settings.window_seconds, settings.context_seconds, settings.context_min_seconds)
+        return cls(limits, settings.chunk_seconds)
 
     def jobs(self, waiting: Sequence[Waiting], *, settled: bool) -> list[Waiting]:
         """Jobs of one session, each chunk once, to make a window of; none when it is better to wait.

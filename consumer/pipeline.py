@@ -26,11 +26,10 @@ from consumer.stopping import StopRequest
 from consumer.tasks import Task, TaskMaker
 from consumer.threads import Threads
 from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
-from consumer.windows import Limits, share_out
+from consumer.windows import share_out
 from consumer.worker import Prepared, Spoken, Worker
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob
-from shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -62,7 +61,7 @@ class Pipeline:
         self._stop = stop
         self._on_end = on_end
         self._settings = settings
-        self._chooser = Chooser(_limits(settings), settings.chunk_seconds)
+        self._chooser = Chooser.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
         self._meter = BusyMeter(worker.clock, on_work)
         self.in_hand = InHand(settings)
@@ -300,7 +299,3 @@ def _log_window(task: Task, seconds: float) -> None:
         audio_seconds=round(task.window.seconds, 2),
         seconds=round(seconds, 3),
     )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.window_seconds, settings.context_seconds, settings.context_min_seconds)

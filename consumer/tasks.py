@@ -15,7 +15,7 @@ from consumer.transcriber import Speech
 from consumer.windows import Chunk, Part, Window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """One window, ready for the model. `model` is absent for the fleet's own."""
 

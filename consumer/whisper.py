@@ -68,7 +68,7 @@ class WhisperTranscriber:
         directory = resolve_model_dir(settings.model, settings.model_dir, settings.model_store)
         self.model_name = settings.model_dir.name if settings.model_dir else settings.model
         self.device: str = device
-        self.parallel = choose_parallel(settings.parallel_windows, device, _usable_cores())
+        self.parallel = choose_parallel(settings.parallel_windows, device, usable_cores())
         self._model = _load(directory, device, self.parallel, settings)
         self._full_effort = _Effort(settings.beam_size, _TEMPERATURES)
 
@@ -171,7 +171,7 @@ def choose_parallel(wanted: int, device: Device, cores: int) -> int:
     return wanted or (1 if device == "cuda" else min(cores, _MOST_PARALLEL))
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """The cores that this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
@@ -200,7 +200,7 @@ def _load(directory: Path, device: Device, parallel: int, settings: ModelSetting
             device=device,
             compute_type=compute_type,
             num_workers=parallel,
-            cpu_threads=settings.cpu_threads or max(1, _usable_cores() // parallel),
+            cpu_threads=settings.cpu_threads or max(1, usable_cores() // parallel),
             local_files_only=True,
         )
     except ValueError as error:

@@ -39,7 +39,7 @@ _MOST_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """A job that only the model is missing for. `existing` is the transcript that a forced job replaces."""
 

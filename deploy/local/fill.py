@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from consumer.whisper import choose_parallel, usable_cores
 from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack, embedded_cloud
 from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rules
 from deploy.local.recordings import Recordings, write_result
@@ -47,7 +48,6 @@ class Options:
     model: str
     model_dir: Path
     workers: int = 1
-    cpu_threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,15 @@ def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
     # The list below is split at commas, which a path may hold and this link's may not. Transcripts give its name.
     model = workspace / re.sub(r"[^A-Za-z0-9._-]", "-", options.model)
     model.symlink_to(options.model_dir.resolve(), target_is_directory=True)
+    # Every worker takes the whole machine for its own.
+    cores = max(1, usable_cores() // options.workers)
+    parallel = choose_parallel(0, "cpu", cores)
     worker = {
         "SCRIBEFLEET_MODEL": options.model,
         "SCRIBEFLEET_MODEL_DIR": model,
         "SCRIBEFLEET_DEVICE": "cpu",
-        "SCRIBEFLEET_CPU_THREADS": options.cpu_threads,
+        "SCRIBEFLEET_PARALLEL_WINDOWS": parallel,
+        "SCRIBEFLEET_CPU_THREADS": max(1, cores // parallel),
         "SCRIBEFLEET_HEARTBEAT_SECONDS": 2,
         "SCRIBEFLEET_LOCK_POLL_SECONDS": 1,
         "SCRIBEFLEET_DRAIN_SECONDS": 20,

@@ -280,6 +280,7 @@ def test_a_worker_knows_its_region_and_how_to_power_off(fleet: "Fleet", template
 
     assert variables["AWS_DEFAULT_REGION"] == "us-east-1"
     assert variables["SCRIBEFLEET_POWER_OFF_COMMAND"] == value(fleet, template, "PowerOffCommand")
+    assert variables["SCRIBEFLEET_DEVICE"] == "cuda"  # never a silent fall back to the CPU of a GPU host
 
 
 def test_an_instance_survives_powering_off_and_keeps_its_credentials_and_disk_to_itself(fleet: "Fleet") -> None:
