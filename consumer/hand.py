@@ -6,7 +6,7 @@ Pure: it knows which jobs are ready, not where they came from or what is done wi
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from consumer.windows import Chunk, Limits, Window, plan
 from consumer.worker import Prepared
@@ -37,6 +37,13 @@ class Waiting:
         return job.session_path, job.model, job.language, alone
 
 
+class Place(NamedTuple):
+    """Which chunk a job is about."""
+
+    session_path: str
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Chooser:
     """What makes a window worth having. `chunk_seconds` is what the recorder puts into a chunk."""
@@ -49,15 +56,21 @@ class Chooser:
         limits = Limits(settings.window_seconds, settings.context_seconds, settings.context_min_seconds)
         return cls(limits, settings.chunk_seconds)
 
-    def jobs(self, waiting: Sequence[Waiting], *, settled: bool) -> list[Waiting]:
+    def jobs(self, waiting: Sequence[Waiting], preparing: Iterable[Place], *, settled: bool) -> list[Waiting]:
         """Jobs of one session, each chunk once, to make a window of; none when it is better to wait.
 
         Args:
             waiting: in order of arrival.
+            preparing: the chunks of jobs that will soon be waiting too.
             settled: no more jobs are on their way, so waiting for a fuller window is of no use.
         """
         for group in _groups(waiting):
-            if settled or any(self.is_full(window) for window in plan(self._surrounded(group), self.limits)):
+            session = group[0].prepared.job.session_path
+            coming = {place.number for place in preparing if place.session_path == session}
+            if settled and not coming:
+                return group
+            windows = plan(self._surrounded(group), self.limits)
+            if any(self.is_full(window) and not _would_tear(window, coming) for window in windows):
                 return group
         return []
 
@@ -93,3 +106,8 @@ def _groups(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
     for each in sorted(waiting, key=lambda each: not each.priority):
         groups.setdefault(each.group, {}).setdefault(each.prepared.number, each)
     return [list(group.values()) for group in groups.values()]
+
+
+def _would_tear(window: Window, coming: set[int]) -> bool:
+    """Whether a gap that is coming lies within the core, or would be left alone in front of it."""
+    return any(window.gaps[0] - 1 <= number <= window.gaps[-1] for number in coming)

@@ -16,7 +16,7 @@ import structlog
 
 from consumer.busy import BusyMeter
 from consumer.gate import Gate
-from consumer.hand import Chooser, Waiting
+from consumer.hand import Chooser, Place, Waiting
 from consumer.in_hand import InHand
 from consumer.jobqueue import Message
 from consumer.models import Models
@@ -29,7 +29,7 @@ from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, T
 from consumer.windows import share_out
 from consumer.worker import Prepared, Spoken, Worker
 from shared.errors import PermanentJobError
-from shared.messages import ChunkJob
+from shared.messages import ChunkJob, parse_job
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class Pipeline:
         self._most_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
         self._waiting: list[Waiting] = []
-        self._preparing = 0
+        self._preparing: dict[str, Place | None] = {}  # by receipt; `None` for a message that is no job
         self._at_work: set[str] = set()  # the transcripts to come
         self._settled = True
         self._closing = False
@@ -102,7 +102,7 @@ class Pipeline:
         """Take held messages into work; more may follow at once, so windows wait to become full."""
         with self._changed:
             self.in_hand.add(len(messages))
-            self._preparing += len(messages)
+            self._preparing |= {message.receipt: _place(message, self._settings.bucket) for message in messages}
             self._settled = False
         for message in messages:
             self._threads.submit(self._prepare, message)
@@ -139,7 +139,7 @@ class Pipeline:
     def _prepare(self, message: Message) -> None:
         outcome = self._worker.prepare(message) if self._gate.is_open() else message
         with self._changed:
-            self._preparing -= 1
+            del self._preparing[message.receipt]
             if isinstance(outcome, Prepared) and outcome.job.transcript_key not in self._at_work:
                 self._at_work.add(outcome.job.transcript_key)
                 priority = message.queue_url == self._settings.priority_queue_url
@@ -175,8 +175,9 @@ class Pipeline:
         """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
-                coming = self._preparing or not (self._settled or self._closing or not self.in_hand.room())
-                if jobs := self._chooser.jobs(self._waiting, settled=not coming):
+                settled = self._settled or self._closing or not self.in_hand.room()
+                preparing = [place for place in self._preparing.values() if place]
+                if jobs := self._chooser.jobs(self._waiting, preparing, settled=settled):
                     self._waiting = [each for each in self._waiting if each not in jobs]
                     return jobs
                 self._changed.wait()
@@ -226,7 +227,7 @@ class Pipeline:
             seconds = self._worker.clock.monotonic() - began
             self.in_hand.worked(seconds / self._models.default.parallel, len(jobs))
             for task, transcription in zip(batch, heard, strict=True):
-                _log_window(task, seconds / len(batch))
+                log.info("window_transcribed", **task.described(), seconds=round(seconds / len(batch), 3))
                 self._share_out(task, transcription, transcriber)
 
     def _transcriber(self, task: Task) -> Transcriber:
@@ -291,11 +292,9 @@ class Pipeline:
             self.in_hand.remove(len(records))
 
 
-def _log_window(task: Task, seconds: float) -> None:
-    log.info(
-        "window_transcribed",
-        session=task.jobs[0].prepared.job.session_id,
-        chunks=[job.prepared.job.chunk for job in task.jobs],
-        audio_seconds=round(task.window.seconds, 2),
-        seconds=round(seconds, 3),
-    )
+def _place(message: Message, bucket: str) -> Place | None:
+    try:
+        job = parse_job(message.body, bucket=bucket)
+    except PermanentJobError:
+        return None  # which its preparation will find, too
+    return Place(job.session_path, int(job.chunk))

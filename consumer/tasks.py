@@ -28,6 +28,14 @@ class Task:
     def messages(self) -> list[Message]:
         return [each.prepared.message for each in self.jobs]
 
+    def described(self) -> dict[str, object]:
+        """How logs name it."""
+        return {
+            "session": self.jobs[0].prepared.job.session_id,
+            "chunks": [each.prepared.job.chunk for each in self.jobs],
+            "audio_seconds": round(self.window.seconds, 2),
+        }
+
     def goes_with(self, other: "Task") -> bool:
         """Whether the model can decode both at the same time."""
         mine, theirs = self.speech, other.speech
@@ -68,12 +76,16 @@ class TaskMaker:
         found = hints.result()
         return Task(
             window=window,
-            jobs=tuple(each for each in jobs if each.prepared.number in window.gaps),
+            jobs=tuple(sorted((each for each in jobs if each.prepared.number in window.gaps), key=_number)),
             speech=Speech(
                 _samples(window.parts, audio), job.language or self._language, found.hotwords, found.initial_prompt
             ),
             model=job.model,
         )
+
+
+def _number(job: Waiting) -> int:
+    return job.prepared.number
 
 
 def _samples(parts: Sequence[Part], audio: dict[int, DecodedAudio]) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.audio import SAMPLE_RATE, DecodedAudio
-from consumer.hand import Chooser, Waiting
+from consumer.hand import Chooser, Place, Waiting
 from consumer.jobqueue import Message
 from consumer.windows import Chunk, Limits, Window, plan
 from consumer.worker import Prepared
@@ -62,47 +62,47 @@ def window_of(jobs: Sequence[Waiting], beside: Sequence[int] = ()) -> Window:
 
 def test_jobs_that_do_not_fill_a_window_wait_for_more_until_no_more_are_coming() -> None:
     few = [waiting(number) for number in range(1, FULL)]
-    assert CHOOSER.jobs(few, settled=False) == []
-    assert CHOOSER.jobs(few, settled=True) == few
+    assert CHOOSER.jobs(few, [], settled=False) == []
+    assert CHOOSER.jobs(few, [], settled=True) == few
 
 
 def test_jobs_that_fill_a_window_wait_for_nothing() -> None:
     enough = [waiting(number) for number in range(1, FULL + 1)]
-    assert CHOOSER.jobs(enough, settled=False) == enough
+    assert CHOOSER.jobs(enough, [], settled=False) == enough
 
 
 def test_jobs_that_are_too_far_apart_do_not_fill_a_window_together() -> None:
-    assert CHOOSER.jobs([waiting(number) for number in (1, 2, 11, 12, 21, 22)], settled=False) == []
+    assert CHOOSER.jobs([waiting(number) for number in (1, 2, 11, 12, 21, 22)], [], settled=False) == []
 
 
 def test_one_chunk_as_long_as_a_window_fills_it() -> None:
     long = [waiting(1, seconds=600)]
-    assert CHOOSER.jobs(long, settled=False) == long
+    assert CHOOSER.jobs(long, [], settled=False) == long
 
 
 def test_nothing_is_chosen_of_nothing() -> None:
-    assert CHOOSER.jobs([], settled=True) == []
+    assert CHOOSER.jobs([], [], settled=True) == []
 
 
 def test_while_more_are_coming_the_session_that_fills_a_window_goes_before_one_that_came_first() -> None:
     early = [waiting(number, session="early") for number in (1, 2)]
     full = [waiting(number, session="full") for number in range(1, FULL + 1)]
-    assert CHOOSER.jobs([*early, *full], settled=False) == full
+    assert CHOOSER.jobs([*early, *full], [], settled=False) == full
     # When they are not, the one that came first has waited longest.
-    assert CHOOSER.jobs([*early, *full], settled=True) == early
+    assert CHOOSER.jobs([*early, *full], [], settled=True) == early
 
 
 def test_of_two_sessions_the_one_that_someone_waits_for_goes_first() -> None:
     normal = [waiting(number, session="normal") for number in range(1, FULL + 1)]
     urgent = [waiting(number, session="urgent", priority=True) for number in range(1, FULL + 1)]
     for settled in (False, True):
-        assert CHOOSER.jobs([*normal, *urgent], settled=settled) == urgent
+        assert CHOOSER.jobs([*normal, *urgent], [], settled=settled) == urgent
 
 
 def test_a_job_that_someone_waits_for_takes_along_those_of_its_session() -> None:
     other = waiting(1, session="other")
     first, urgent, last = waiting(1), waiting(2, priority=True), waiting(3)
-    chosen = CHOOSER.jobs([other, first, urgent, last], settled=True)
+    chosen = CHOOSER.jobs([other, first, urgent, last], [], settled=True)
     assert sorted(names(chosen)) == [("s", "001"), ("s", "002"), ("s", "003")]
 
 
@@ -119,7 +119,7 @@ def test_a_long_session_takes_as_few_windows_as_if_it_had_been_planned_at_once(a
     coming, hand, windows = [waiting(number) for number in numbers], list[Waiting](), 0
     while coming or hand:
         hand, coming = hand + coming[:at_a_time], coming[at_a_time:]
-        while chosen := CHOOSER.jobs(hand, settled=not coming):
+        while chosen := CHOOSER.jobs(hand, [], settled=not coming):
             beside = CHOOSER.neighbours(chosen) & set(numbers)
             gaps = window_of(chosen, sorted(beside)).gaps
             hand = [each for each in hand if each.prepared.number not in gaps]
@@ -146,21 +146,21 @@ def test_a_long_session_takes_as_few_windows_as_if_it_had_been_planned_at_once(a
 )
 def test_jobs_that_differ_in_this_are_never_chosen_together(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = waiting(1, **one), waiting(2, **other)
-    assert CHOOSER.jobs([first, second], settled=True) == [first]
-    assert CHOOSER.jobs([second, first], settled=True) == [second]
+    assert CHOOSER.jobs([first, second], [], settled=True) == [first]
+    assert CHOOSER.jobs([second, first], [], settled=True) == [second]
 
 
 def test_a_job_that_came_back_once_shares_a_window_and_one_that_came_back_twice_does_not() -> None:
     again, thrice = waiting(2, receives=2), waiting(3, receives=3)
     fresh = waiting(1)
-    assert CHOOSER.jobs([fresh, again, thrice], settled=True) == [fresh, again]
-    assert CHOOSER.jobs([thrice, fresh, again], settled=True) == [thrice]
+    assert CHOOSER.jobs([fresh, again, thrice], [], settled=True) == [fresh, again]
+    assert CHOOSER.jobs([thrice, fresh, again], [], settled=True) == [thrice]
 
 
 def test_of_two_jobs_with_one_number_the_second_waits_for_the_next_window() -> None:
     padded, plain, next_one = waiting("001"), waiting("1"), waiting("002")
-    assert CHOOSER.jobs([padded, plain, next_one], settled=True) == [padded, next_one]
-    assert CHOOSER.jobs([plain], settled=True) == [plain]
+    assert CHOOSER.jobs([padded, plain, next_one], [], settled=True) == [padded, next_one]
+    assert CHOOSER.jobs([plain], [], settled=True) == [plain]
 
 
 # --- neighbours
@@ -209,7 +209,7 @@ def test_when_no_more_are_coming_window_after_window_does_each_job_exactly_once(
 ) -> None:
     left, done = list(jobs), []
     while left:
-        chosen = CHOOSER.jobs(left, settled=True)
+        chosen = CHOOSER.jobs(left, [], settled=True)
         gaps = {each.prepared.number for each in chosen}
         window = window_of(chosen, sorted(CHOOSER.neighbours(chosen) & stored - gaps))
         made = [each for each in chosen if each.prepared.number in window.gaps]
@@ -224,5 +224,27 @@ def test_when_no_more_are_coming_window_after_window_does_each_job_exactly_once(
 
 @given(waiting_lists)
 def test_while_more_are_coming_what_is_chosen_fills_a_window(jobs: list[Waiting]) -> None:
-    chosen = CHOOSER.jobs(jobs, settled=False)
+    chosen = CHOOSER.jobs(jobs, [], settled=False)
     assert not chosen or CHOOSER.is_full(window_of(chosen))
+
+
+# --- jobs that are being prepared
+
+
+@pytest.mark.parametrize("preparing", [2, 3, 1])
+def test_a_full_window_waits_for_a_gap_within_its_core_or_right_in_front_of_it(preparing: int) -> None:
+    ready = [waiting(number) for number in (2, 3, 4, 5, 6, 7) if number != preparing][:FULL]
+    coming = [Place(session_path("u", "s"), preparing)]
+    assert CHOOSER.jobs(ready, [], settled=True) == ready
+    assert CHOOSER.jobs(ready, coming, settled=True) == []
+
+
+def test_a_full_window_does_not_wait_for_gaps_behind_it_or_of_other_sessions() -> None:
+    ready = [waiting(number) for number in range(1, FULL + 1)]
+    coming = [Place(session_path("u", "s"), FULL + 1), Place(session_path("u", "other"), 3)]
+    assert CHOOSER.jobs(ready, coming, settled=True) == ready
+
+
+def test_one_session_does_not_wait_for_the_jobs_of_another() -> None:
+    ready = [waiting(1)]
+    assert CHOOSER.jobs(ready, [Place(session_path("u", "other"), 2)], settled=True) == ready

@@ -71,8 +71,7 @@ def test_gaps_of_a_long_run_share_windows_of_at_most_thirty_seconds(crew: "MakeC
     jobs = queue(one, range(1, 10))
     one.work()
     assert [one.ledger_status(job) for job in jobs] == ["completed"] * 9
-    # two, or three when the first five to be ready were not the first five of the session
-    assert len(one.transcriber.windows) <= 3
+    assert len(one.transcriber.windows) == 2
     assert all(seconds(speech) <= 30 for speech in one.transcriber.windows)
 
 
