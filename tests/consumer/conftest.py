@@ -1,6 +1,7 @@
 """A worker over the test cloud, with real audio and a transcriber that says what a test tells it to."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -275,7 +276,10 @@ def on_log(monkeypatch: pytest.MonkeyPatch) -> OnLog:
             then(event)
             raise structlog.DropEvent
 
-        monkeypatch.setattr("consumer.run.log", structlog.wrap_logger(structlog.PrintLogger(), processors=[look]))
+        # Of its own, because what an earlier test configured may be in force.
+        everything = structlog.make_filtering_bound_logger(logging.DEBUG)
+        logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[look], wrapper_class=everything)
+        monkeypatch.setattr("consumer.run.log", logger)
 
     return make
 
