@@ -15,7 +15,6 @@ from consumer.heart import Heart
 from consumer.instance import WorkerInstance
 from consumer.jobqueue import JobQueue
 from consumer.leases import LeaseKeeper
-from consumer.memory import give_back_free_memory
 from consumer.metadata import instance_identity
 from consumer.models import Models
 from consumer.record import RunRecord
@@ -54,7 +53,6 @@ def consume(*, until_empty: bool) -> None:
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    give_back_free_memory()
     clock = SystemClock()
     stop = StopRequest(clock, settings.drain_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -47,12 +47,13 @@ class InHand:
     def room(self) -> int:
         """How many more messages may be received.
 
-        What cannot be worked on within half a lease is better left for other workers. Until the first window tells the
-        pace, the most is taken: leases are extended, and the first windows should be full.
+        What cannot be worked on within half a lease is better left for other workers. Before the pace is known, half
+        of the most is taken.
         """
         with self.changed:
-            most = self._most
-            if self._seconds_per_job is not None:
+            if self._seconds_per_job is None:
+                most = max(1, self._most // 2)
+            else:
                 doable = self._lease_seconds / 2 / max(self._seconds_per_job, 1e-3)
-                most = min(most, max(1, int(doable)))
+                most = min(self._most, max(1, int(doable)))
             return max(0, most - self._count)

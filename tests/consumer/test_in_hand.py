@@ -28,17 +28,17 @@ def in_hand(most: int = 36, lease_seconds: int = LEASE_SECONDS) -> InHand:
     return InHand(settings)
 
 
-def test_the_most_is_taken_before_the_pace_is_known() -> None:
-    assert in_hand(36).room() == 36
+def test_half_of_the_most_is_taken_before_the_pace_is_known() -> None:
+    assert in_hand(36).room() == 18
     assert in_hand(1).room() == 1
 
 
 def test_what_is_in_hand_takes_room_until_it_ends() -> None:
     hand = in_hand(20)
     hand.add(7)
-    assert (hand.count, hand.room()) == (7, 13)
+    assert (hand.count, hand.room()) == (7, 3)
     hand.remove(5)
-    assert (hand.count, hand.room()) == (2, 18)
+    assert (hand.count, hand.room()) == (2, 8)
     hand.add(50)
     assert hand.room() == 0
 
