@@ -23,6 +23,7 @@ _COMMANDS = {
     "local": _Entry("deploy.local.cli:local", "Fill the gaps of a folder of recordings, with no AWS account."),
     "scan": _Entry("producer.cli:scan", "Find the audio chunks that have no transcript; queue them."),
     "autoscale": _Entry("autoscaler.cli:autoscale", "Decide once which instances start or stop."),
+    "simulate": _Entry("autoscaler.simulate.cli:simulate", "Simulate weeks of the fleet: cost, waits, rules."),
     "consume": _Entry("consumer.cli:consume", "Transcribe jobs until the queue stays empty (on the GPU host)."),
     "model": _Entry("consumer.model_cli:model", "Fetch, find and check the speech model."),
 }
@@ -35,6 +36,7 @@ _OPTIONAL = {
     "av": "local] or scribefleet[gpu",
     "numpy": "local] or scribefleet[gpu",
     "ctranslate2": "local] or scribefleet[gpu",
+    "matplotlib": "bench",
 }
 
 

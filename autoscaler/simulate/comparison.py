@@ -1,0 +1,144 @@
+"""Sets ours beside timers on one trace: which settings of ours do better than which timer, and by how much.
+
+It runs simulations and compares figures; what they look like is `autoscaler.simulate.report`'s business.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoscaler.policy import Policy
+from autoscaler.simulate.conditions import Conditions
+from autoscaler.simulate.result import Result
+from autoscaler.simulate.simulation import Run, simulate
+from autoscaler.simulate.strategies import Ours, Strategy, Timer
+from autoscaler.simulate.workload import Trace
+from shared.settings import Settings
+
+TIMERS: Mapping[str, float] = {"5 min": 300, "30 min": 1800, "2 h": 7200, "6 h": 21_600}
+_WAITS = (180, 600, 1200, 1500, 1740, 3600, 4800, 5220, 5400, 6300, 10_800, 14_400, 19_500, 28_800, 36_000)
+_SHORT_WAITS = (0, 180, 1500, 4800, 5220, 6300, 19_500, 28_800)
+# More jobs than any trace queues: the first instance is started by the wait alone.
+_NEVER_ENOUGH = 1_000_000
+OURS = "ours"
+_BRIEF = ", 1 poll"
+_NO_WORSE = 1.0 + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A strategy with the settings that its fleet has."""
+
+    strategy: Strategy
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one timer fares.
+
+    Attributes:
+        cheaper: the cheapest of ours that waits (p95) no longer; `None` if there is none that costs no more.
+        quicker: the one of ours with the least wait (p95) that costs no more; `None` likewise.
+    """
+
+    timer: Result
+    cheaper: Result | None
+    quicker: Result | None
+
+    @property
+    def dominated(self) -> bool:
+        return self.cheaper is not None
+
+    @property
+    def cost_saved(self) -> float:
+        """Share of the timer's cost, 0 to 1."""
+        return 1 - self.cheaper.cost_usd / self.timer.cost_usd if self.cheaper else 0.0
+
+    @property
+    def wait_saved(self) -> float:
+        """Share of the timer's p95 wait, 0 to 1."""
+        return 1 - self.quicker.wait_p95 / self.timer.wait_p95 if self.quicker else 0.0
+
+
+def changed(settings: Settings, **changes: Any) -> Settings:
+    """The same settings but for some; checked like all others."""
+    return Settings.model_validate({**settings.model_dump(), **changes})
+
+
+def ours(settings: Settings, name: str = OURS) -> Contender:
+    """The autoscaler's plan with these settings."""
+    return Contender(Ours(name, Policy.from_settings(settings)), settings)
+
+
+def timer(settings: Settings, seconds: float, name: str) -> Contender:
+    """A timer whose fleet has these settings: all instances it may run, and workers that stop after the same idling."""
+    return Contender(Timer(f"timer {name}", seconds, settings.max_instances), settings)
+
+
+def contenders(settings: Settings) -> list[Contender]:
+    """Every timer and ours as they are set, ours with a range of thresholds, and both with workers that idle less."""
+    brief = changed(settings, max_empty_polls=1)
+    found = [timer(settings, seconds, name) for name, seconds in TIMERS.items()]
+    found += [timer(brief, seconds, f"{name}{_BRIEF}") for name, seconds in TIMERS.items()]
+    found.append(ours(settings))
+    found += [_waiting(settings, seconds) for seconds in _WAITS]
+    found += [_waiting(brief, seconds, _BRIEF) for seconds in _SHORT_WAITS]
+    return found
+
+
+def _waiting(settings: Settings, seconds: int, suffix: str = "") -> Contender:
+    """Ours, where the first instance starts when work has waited that long."""
+    waiting = changed(settings, start_min_jobs=_NEVER_ENOUGH, start_max_wait_seconds=seconds)
+    return ours(waiting, f"{OURS}, waits {_minutes(seconds)}{suffix}")
+
+
+def compare(
+    trace: Trace, contending: Iterable[Contender], conditions: Conditions, seed: int, pool: int
+) -> list[Result]:
+    """Each of them alone on the same trace, under the same conditions."""
+    return [
+        simulate(Run(trace, contender.strategy, contender.settings, conditions, seed, pool)) for contender in contending
+    ]
+
+
+def verdicts(results: Sequence[Result], *, alike: bool = False) -> list[Verdict]:
+    """What became of each timer.
+
+    Args:
+        alike: whether it is set beside those of ours alone whose workers idle as long as its own.
+    """
+    own = [result for result in results if is_ours(result)]
+    return [
+        _verdict(result, [each for each in own if not alike or is_brief(each) == is_brief(result)])
+        for result in results
+        if not is_ours(result)
+    ]
+
+
+def is_ours(result: Result) -> bool:
+    return result.strategy.startswith(OURS)
+
+
+def is_brief(result: Result) -> bool:
+    """Whether its workers stop after one empty poll."""
+    return result.strategy.endswith(_BRIEF)
+
+
+def _verdict(result: Result, own: Sequence[Result]) -> Verdict:
+    better = [
+        each
+        for each in own
+        if each.cost_usd <= result.cost_usd * _NO_WORSE
+        and each.wait_p95 <= result.wait_p95 * _NO_WORSE
+        and each.left <= result.left
+    ]
+    return Verdict(
+        timer=result,
+        cheaper=min(better, key=lambda each: each.cost_usd, default=None),
+        quicker=min(better, key=lambda each: each.wait_p95, default=None),
+    )
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds / 3600:g} h" if seconds % 1800 == 0 and seconds >= 3600 else f"{seconds // 60} min"
