@@ -15,7 +15,8 @@ from consumer.heart import Heart
 from consumer.instance import WorkerInstance
 from consumer.jobqueue import JobQueue
 from consumer.leases import LeaseKeeper
-from consumer.metadata import instance_identity
+from consumer.membership import Membership
+from consumer.metadata import InstanceIdentity, instance_identity
 from consumer.models import Models
 from consumer.record import RunRecord
 from consumer.retrying import Retrier
@@ -72,7 +73,7 @@ def consume(*, until_empty: bool) -> None:
                 Gate(_lock(worker) if settings.lock_enabled else None, stop, clock),
                 stop,
                 heart,
-                WorkerInstance(aws.ec2_client(), identity, settings.power_off_command) if identity else None,
+                _instance(identity, settings, clock) if identity else None,
                 record,
                 until_empty=until_empty,
             )
@@ -97,6 +98,14 @@ def _worker(worker_id: str, settings: Settings, clock: Clock) -> Worker:
         SessionAudio(s3, settings, retrier),
         retrier,
     )
+
+
+def _instance(identity: InstanceIdentity, settings: Settings, clock: Clock) -> WorkerInstance:
+    membership = None
+    if settings.capacity_provider == "asg":
+        group = settings.auto_scaling_group
+        membership = Membership(aws.autoscaling_client(), group, identity.instance_id, clock)
+    return WorkerInstance(aws.ec2_client(), identity, settings.power_off_command, membership)
 
 
 def _lock(worker: Worker) -> Callable[[], LockState]:

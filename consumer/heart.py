@@ -23,6 +23,7 @@ class Heart:
         self._idle_since: datetime | None = clock.now()
         self._jobs_done = 0
         self._real_time_factor: float | None = None
+        self._progress_at: datetime | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -37,6 +38,7 @@ class Heart:
             if state == self._state:
                 return
             self._state = state
+            self._progress_at = self._clock.now() if state == "busy" else None
             if state in {"busy", "locked"}:
                 self._idle_since = None
             elif self._idle_since is None:
@@ -48,6 +50,8 @@ class Heart:
         with self._mutex:
             self._jobs_done += 1
             self._real_time_factor = real_time_factor
+            if self._state == "busy":
+                self._progress_at = self._clock.now()
 
     def beat(self) -> None:
         """Write one heartbeat."""
@@ -59,5 +63,6 @@ class Heart:
                 idle_since=self._idle_since,
                 jobs_done=self._jobs_done,
                 real_time_factor=self._real_time_factor,
+                progress_at=self._progress_at,
             )
         self._ledger.beat(heartbeat)

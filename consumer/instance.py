@@ -8,31 +8,52 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from consumer.membership import Membership
 from consumer.metadata import InstanceIdentity
 from shared.errors import AWS_ERRORS, error_code
-from shared.instances import owned_since, run_start, tags_of
+from shared.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceRun:
-    """What EC2 says of the instance's present run."""
+    """What EC2 says of the instance's present run.
+
+    Attributes:
+        owned: whether the autoscaler began it; of a member of the fleet's group, always.
+        hold: whether a person protects the instance from being stopped.
+        group: the Auto Scaling group that it is a member of, if any.
+    """
 
     started_at: datetime
     owned: bool
+    hold: bool = False
+    group: str | None = None
 
 
 class WorkerInstance:
-    """The EC2 instance behind `identity`."""
+    """The EC2 instance behind `identity`.
 
-    def __init__(self, ec2: "EC2Client", identity: InstanceIdentity, power_off_command: str) -> None:
+    Args:
+        membership: its place in the fleet's Auto Scaling group, where instances come from one.
+    """
+
+    def __init__(
+        self,
+        ec2: "EC2Client",
+        identity: InstanceIdentity,
+        power_off_command: str,
+        membership: Membership | None = None,
+    ) -> None:
         self._ec2 = ec2
         self.identity = identity
         self._power_off_command = power_off_command
+        self._membership = membership
 
     def run(self) -> InstanceRun | None:
         """Whose run this is and since when; `None`, with a warning, when EC2 does not say."""
@@ -43,18 +64,43 @@ class WorkerInstance:
             return None
         for reservation in answer["Reservations"]:
             for instance in reservation["Instances"]:
-                tags = tags_of(instance.get("Tags", []))
-                launched = instance["LaunchTime"]
-                return InstanceRun(run_start(tags, launched), owned_since(tags, launched) is not None)
+                return self._run_of(instance)
         log.warning("instance_not_described", error="not found")
         return None
 
+    def keep(self, *, needed: bool) -> None:
+        """Say whether this instance is needed, to the group that might choose it when it scales in."""
+        if self._membership:
+            self._membership.protect(wanted=needed)
+
     def stop(self) -> bool:
-        """Stop this instance, or power the host off when EC2 refuses.
+        """Stop this instance: StopInstances, or power the host off when EC2 refuses; a group's member leaves its group.
+
+        It looks again whose it is right before: nothing stops an instance that a person holds, nor one of a foreign
+        group, which would replace it.
 
         Returns:
             Whether one of them was accepted. When not, the autoscaler and an alarm are left to do it.
         """
+        run = self.run()
+        if run is None or run.hold or not run.owned:
+            log.info("instance_kept", hold=bool(run and run.hold))
+            return False
+        if run.group and self._membership:
+            return self._membership.leave()
+        return self._stop()
+
+    def _run_of(self, instance: "InstanceTypeDef") -> InstanceRun:
+        tags = tags_of(instance.get("Tags", []))
+        launched = instance["LaunchTime"]
+        hold = HOLD_TAG in tags
+        group = tags.get(GROUP_TAG)
+        if group:
+            ours = self._membership is not None and group == self._membership.group
+            return InstanceRun(launched, ours, hold, group)
+        return InstanceRun(run_start(tags, launched), owned_since(tags, launched) is not None, hold)
+
+    def _stop(self) -> bool:
         instance_id = self.identity.instance_id
         try:
             self._ec2.stop_instances(InstanceIds=[instance_id])

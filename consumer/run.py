@@ -22,6 +22,7 @@ from consumer.stopping import StopRequest
 from consumer.worker import Worker
 from shared.errors import AWS_ERRORS, error_code, is_missing, is_retryable
 from shared.layout import PENDING_JOBS_KEY
+from shared.ledger import WorkerState
 from shared.messages import WireModel
 from shared.reports import ScanCounts, write_report
 
@@ -117,7 +118,7 @@ class Runner:
         """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
         pipeline = self.pipeline
         was_idle = pipeline.idle
-        self.heart.becomes("idle" if was_idle else "busy")
+        self._becomes("idle" if was_idle else "busy")
         room = pipeline.in_hand.room()
         if not room:
             pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
@@ -125,7 +126,7 @@ class Runner:
         # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
         messages = self._receive(room, wait=pipeline.settled)
         if messages:
-            self.heart.becomes("busy")
+            self._becomes("busy")
             pipeline.accept(messages)
             return True
         was_settled = pipeline.settled
@@ -152,6 +153,12 @@ class Runner:
         while not self.pipeline.wait(_LOOK_SECONDS, until=lambda: self.pipeline.idle) and not self.pipeline.broken:
             pass
 
+    def _becomes(self, state: WorkerState) -> None:
+        self.heart.becomes(state)
+        # Locked is needed, too: while a live session lasts, no instance is stopped.
+        if self._instance:
+            self._instance.keep(needed=state in {"busy", "locked"})
+
     def _ended(self, record: JobRecord | None) -> None:
         if record:
             self.record.add(record)
@@ -166,16 +173,16 @@ class Runner:
         """Work in hand finishes or goes back, and nothing begins until no live session holds the lock any more."""
         log.info("holding", why="a live session holds the lock")
         self._work_off()
-        self.heart.becomes("locked")
+        self._becomes("locked")
         while not self._stop.requested and self._gate.look().held:
             self._stop.wait(self.worker.settings.lock_poll_seconds)
-        self.heart.becomes("idle")
+        self._becomes("idle")
 
     # --- the end of the run
 
     def _end_run(self) -> bool:
         """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
-        self.heart.becomes("draining")
+        self._becomes("draining")
         last = self._receive(self.worker.settings.receive_max_jobs, wait=True)
         if last:
             self.pipeline.accept(last)
@@ -184,7 +191,7 @@ class Runner:
         owned = self._report(interrupted=False)
         if owned and self._instance and self._instance.stop():
             return True
-        self.heart.becomes("idle")
+        self._becomes("idle")
         return self._until_empty
 
     def _report(self, *, interrupted: bool) -> bool:

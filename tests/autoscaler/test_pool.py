@@ -1,6 +1,6 @@
-"""Acting on EC2, against moto's server."""
+"""The pool's own ways, against moto's server; what it has in common with other providers is in the contract suite."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -104,24 +104,11 @@ def test_given_a_person_was_first_then_the_instance_stays_theirs_and_counts_as_s
     assert pool_on_moto.states()[other] == "stopped"
 
 
-def test_given_our_own_first_try_was_first_then_the_instance_is_ours(
-    pool_on_moto: "PoolOnMoto", ec2: "EC2Client"
-) -> None:
-    (instance,) = pool_on_moto.add(stopped=False)
-
-    def tried_twice(parsed: dict[str, Any], **_: Any) -> None:
-        parsed["ResponseMetadata"]["RetryAttempts"] = 1
-
-    ec2.meta.events.register("after-call.ec2.StartInstances", tried_twice)
-    outcome = InstancePool(ec2).start((instance,), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(started=(instance,))
-    assert STARTED_AT_TAG in pool_on_moto.tags(instance)
-
-
 def test_given_a_mark_that_cannot_be_taken_back_then_that_is_a_failure(
     pool_on_moto: "PoolOnMoto", ec2: "EC2Client", refuse: "Refuse"
 ) -> None:
-    (instance,) = pool_on_moto.add(stopped=False)
+    (instance,) = pool_on_moto.add()
+    refuse(ec2, "StartInstances", "InsufficientInstanceCapacity", status=500)
     refuse(ec2, "DeleteTags", "UnauthorizedOperation", status=403)
     outcome = InstancePool(ec2).start((instance,), 1, pool_on_moto.clock.now())
     assert outcome.failed == {instance: "UnauthorizedOperation"}

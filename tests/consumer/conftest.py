@@ -216,7 +216,7 @@ class Crew:
 
     def heartbeat_state(self) -> str:
         worker_id = self.worker.worker_id
-        return self.worker.ledger.heartbeats([worker_id])[worker_id].state
+        return self.worker.ledger.heartbeats([worker_id]).valid[worker_id].state
 
 
 MakeCrew = Callable[..., Crew]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def last(ledger: Ledger) -> Heartbeat:
-    return ledger.heartbeats(["i-1"])["i-1"]
+    return ledger.heartbeats(["i-1"]).valid["i-1"]
 
 
 def test_idle_counts_from_the_moment_the_work_ended(cloud: "Cloud", clock: "FakeClock") -> None:
@@ -50,3 +50,23 @@ def test_the_heart_beats_from_the_start_of_its_block(cloud: "Cloud", clock: "Fak
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
     with Heart(ledger, "i-1", clock, 30).running():
         assert last(ledger).state == "starting"
+
+
+def test_progress_counts_from_the_last_finished_job_and_is_absent_without_work(
+    cloud: "Cloud", clock: "FakeClock"
+) -> None:
+    ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
+    heart = Heart(ledger, "i-1", clock, 30)
+    heart.becomes("busy")
+    began = last(ledger).progress_at
+    clock.advance(60)
+    heart.job_done(20.0)
+    clock.advance(60)
+    heart.beat()
+    progress, beat_at = last(ledger).progress_at, last(ledger).beat_at
+    assert began is not None
+    assert progress is not None
+    assert abs((progress - began).total_seconds() - 60) < 0.01
+    assert abs((beat_at - progress).total_seconds() - 60) < 0.01
+    heart.becomes("idle")
+    assert last(ledger).progress_at is None

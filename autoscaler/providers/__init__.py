@@ -1,0 +1,1 @@
+"""Where instances come from, behind one contract: `autoscaler.providers.contract.CapacityProvider`."""

@@ -1,0 +1,32 @@
+"""The dry run: sees what a provider sees, changes nothing, and tells what a fleet without trouble would have done."""
+
+from datetime import datetime
+
+import structlog
+
+from autoscaler.model import Instance, Outcome
+from autoscaler.providers.contract import CapacityProvider, Sight
+from shared.clock import iso
+
+log = structlog.get_logger()
+
+
+class DryRunPool:
+    """Does nothing; `real` lends it its eyes."""
+
+    def __init__(self, real: CapacityProvider | None = None) -> None:
+        self._real = real
+
+    def see(self, found: tuple[Instance, ...]) -> Sight:
+        return self._real.see(found) if self._real else Sight(found)
+
+    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+        log.debug("dry_run_start", instances=candidates[:count], at=iso(now))
+        return Outcome(started=candidates[:count])
+
+    def stop(self, instance_id: str) -> Outcome:
+        log.debug("dry_run_stop", instance=instance_id)
+        return Outcome(stopped=(instance_id,))
+
+    def hold_back(self) -> Outcome:
+        return Outcome()
