@@ -15,6 +15,7 @@ from autoscaler.result import TickResult
 from autoscaler.tick import Autoscaler
 from shared.clock import SystemClock, human_duration
 from shared.logs import configure_logging
+from shared.queues import QueueDepth
 from shared.settings import Settings, load_settings
 
 
@@ -27,7 +28,7 @@ def autoscale(*, dry_run: bool, as_json: bool) -> None:
     Looks at both job queues, the lock of live sessions, the instances tagged with the fleet's name and their workers'
     heartbeats; prints what it sees and why it does what it does. The Lambda function does the same every minute.
     While a live session holds the lock nothing is started or stopped, and only instances that the autoscaler started
-    are ever stopped.
+    are ever stopped. Beside the function it is harmless: of two ticks at the same moment one does nothing.
 
     With --dry-run it answers, without touching anything: is a GPU needed now, and why (not)?
 
@@ -57,16 +58,36 @@ def _print(result: TickResult, *, dry_run: bool) -> None:
         console.print(_instances_table(result, seen.instances))
     elif seen.instances is not None:
         console.print("instances  the pool is empty: no instance carries the fleet's tag")
-    if seen.queue is not None:
-        depth = seen.queue
-        console.print(f"queue      {depth.visible:,} waiting, {depth.in_flight:,} in flight, {depth.delayed:,} delayed")
-    # Text: session ids and AWS's words may hold what rich would take for markup
-    console.print(Text(f"lock       {seen.lock.describe()}"), soft_wrap=True)
+    for name, text in _seen_lines(result):
+        # Text: session ids and AWS's words may hold what rich would take for markup
+        console.print(Text(f"{name:<11}{text}"), soft_wrap=True)
     for problem in seen.problems:
         console.print(Text(f"problem    {problem}"), style="yellow", soft_wrap=True)
     console.print(Text(f"decision   {result.reason}"), style="bold", soft_wrap=True)
+    for alarm in result.plan.alarms:
+        console.print(Text(f"alarm      {alarm}"), style="red", soft_wrap=True)
     for line in _outcome_lines(result.outcome, dry_run=dry_run):
         console.print(Text(f"outcome    {line}"), soft_wrap=True)
+
+
+def _seen_lines(result: TickResult) -> list[tuple[str, str]]:
+    """What was seen beside the instances; a part that could not be read has no line here but a problem."""
+    seen = result.observation
+    lines = [("queue", _depth(depth)) for depth in (seen.queue, *seen.confirmations) if depth is not None]
+    if result.backlog_seconds is not None:
+        oldest = seen.oldest_waits
+        waits = "" if oldest is None else f", the oldest job waits {human_duration(oldest.total_seconds())} at most"
+        lines.append(("backlog", f"{human_duration(result.backlog_seconds)} of work for one instance{waits}"))
+    lines.append(("lock", seen.lock.describe()))
+    if result.gpu_hours_today is not None and result.cost_today_usd is not None:
+        lines.append(("today", f"{result.gpu_hours_today:.2f} GPU hours, {result.cost_today_usd:.2f} USD"))
+    for zone, until in sorted(seen.blocked_zones.items()):
+        lines.append(("zone", f"{zone} had no capacity, is asked again at {until:%H:%M} UTC"))
+    return lines
+
+
+def _depth(depth: QueueDepth) -> str:
+    return f"{depth.visible:,} waiting, {depth.in_flight:,} in flight, {depth.delayed:,} delayed"
 
 
 def _instances_table(result: TickResult, instances: tuple[Instance, ...]) -> Table:
@@ -103,6 +124,8 @@ def _outcome_lines(outcome: Outcome, *, dry_run: bool) -> list[str]:
     return [
         *(f"{would}started {instance}" for instance in outcome.started),
         *(f"{would}stopped {instance}" for instance in outcome.stopped),
+        *(f"{would}marked {instance} as suspect" for instance in outcome.marked),
+        *(f"{would}rebooted {instance}" for instance in outcome.rebooted),
         *(f"{instance} not now: {code}" for instance, code in outcome.blocked.items()),
         *(f"{instance} refused: {code}" for instance, code in outcome.failed.items()),
     ]

@@ -1,11 +1,14 @@
 """The autoscaler as a Lambda function, invoked every minute.
 
-A thin shell: it puts the autoscaler together at the first call and lets each call tick. Importing it reads nothing of
-the environment and makes no client.
+A thin shell: it puts the autoscaler together at the first call, lets each call tick, and prints the tick's metrics.
+Importing it reads nothing of the environment and makes no client.
 """
 
+import json
+import sys
 from typing import Any
 
+from autoscaler.metrics import metric_lines
 from autoscaler.tick import Autoscaler
 from shared.clock import Clock, SystemClock
 from shared.errors import InstanceError
@@ -33,9 +36,12 @@ class Handler:
         if self._autoscaler is None:
             self._autoscaler = self._put_together()
         result = self._autoscaler.tick()
+        for line in metric_lines(result, self._autoscaler.fleet):
+            # CloudWatch reads metrics only from lines that are theirs alone, so not from among the log's events.
+            sys.stdout.write(json.dumps(line) + "\n")
         if result.outcome.failed:
             refused = ", ".join(f"{instance} ({code})" for instance, code in result.outcome.failed.items())
-            raise InstanceError(f"AWS refused to start or stop {refused}")
+            raise InstanceError(f"AWS refused to change {refused}")
         return result.document()
 
     def _put_together(self) -> Autoscaler:

@@ -1,19 +1,38 @@
 """The autoscaler's values: what it sees, what it may do, what came of it.
 
-Nothing here decides or calls anything; every value is made once and never changed.
+Nothing here decides or calls anything; every value is made once and never changed. The policy has its own module.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, Self
+from enum import StrEnum
+from typing import Literal
 
+from autoscaler.policy import Policy
 from shared.ledger import Heartbeat
 from shared.lock import LockState
 from shared.queues import QueueDepth
-from shared.settings import Settings
+
+__all__ = [
+    "Action",
+    "Decision",
+    "Instance",
+    "InstanceState",
+    "MarkSuspect",
+    "Observation",
+    "Outcome",
+    "Plan",
+    "Policy",
+    "RebootInstance",
+    "StartInstance",
+    "StopInstance",
+]
 
 InstanceState = Literal["pending", "running", "stopping", "stopped"]
+
+# Clocks of two machines differ by seconds; a heartbeat from further in the future comes from a clock that is wrong.
+_CLOCK_SKEW = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +42,11 @@ class Instance:
     Attributes:
         launch_time: when its present or last run began, as EC2 says.
         owned_since: when the autoscaler began that run; `None` when someone else did (rule: `shared.instances`).
-        hold: whether a person protects it from being started or stopped.
+        hold: whether a person protects it from being started, stopped or rebooted.
+        transition_reason: EC2's words for its last change of state, such as `User initiated (2026-03-01 12:00:05 GMT)`.
+        stopped_at: when its last run ended, as those words say; `None` where they say no time.
+        suspect_since: when a tick last found it silent or stuck.
+        rebooted_at: when the autoscaler last rebooted it.
     """
 
     id: str
@@ -32,6 +55,10 @@ class Instance:
     owned_since: datetime | None = None
     hold: bool = False
     availability_zone: str = ""
+    transition_reason: str = ""
+    stopped_at: datetime | None = None
+    suspect_since: datetime | None = None
+    rebooted_at: datetime | None = None
 
     @property
     def owned(self) -> bool:
@@ -42,6 +69,16 @@ class Instance:
         """When this run began."""
         return self.owned_since or self.launch_time
 
+    @property
+    def rebooted(self) -> bool:
+        """Whether the autoscaler has rebooted it in this run."""
+        return self.rebooted_at is not None and self.rebooted_at >= self.run_start
+
+    @property
+    def boot_start(self) -> datetime:
+        """When its host last began to boot: with this run, or at the reboot in it."""
+        return self.rebooted_at if self.rebooted and self.rebooted_at else self.run_start
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -49,8 +86,13 @@ class Observation:
 
     Attributes:
         queue: both job queues together.
-        heartbeats: instance id -> its last heartbeat, of this run or an older one.
+        heartbeats: instance id -> its last heartbeat, of this run or an older one; of stopped instances, too.
         problems: one line for each part that could not be read.
+        confirmations: the queues at the further looks of this tick, before a start.
+        invalid_heartbeats: instances whose heartbeat could be read but not understood.
+        oldest_waits: for how long work has waited without a moment in which none did: the oldest job waits no longer.
+        gpu_seconds_today: seconds that owned instances have run in this day (UTC).
+        blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
     """
 
     queue: QueueDepth | None
@@ -58,45 +100,27 @@ class Observation:
     instances: tuple[Instance, ...] | None
     heartbeats: Mapping[str, Heartbeat] | None
     problems: tuple[str, ...] = ()
+    confirmations: tuple[QueueDepth, ...] = ()
+    invalid_heartbeats: frozenset[str] = frozenset()
+    oldest_waits: timedelta | None = None
+    gpu_seconds_today: float | None = None
+    blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
 
     def heartbeat_of(self, instance: Instance) -> Heartbeat | None:
-        """The instance's last heartbeat of this run: "draining" from the run before says nothing about this one."""
+        """The instance's last heartbeat since it booted: "draining" from the run before says nothing about this one."""
         heartbeat = (self.heartbeats or {}).get(instance.id)
-        return heartbeat if heartbeat and heartbeat.beat_at >= instance.run_start else None
+        return heartbeat if heartbeat and heartbeat.beat_at >= instance.boot_start else None
+
+    def least_queue(self) -> QueueDepth | None:
+        """The least that all looks of this tick agree on: what a start may rest on."""
+        if self.queue is None:
+            return None
+        return min((self.queue, *self.confirmations), key=lambda depth: (depth.visible, depth.total))
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How many instances are worth it, and how patient the autoscaler is.
-
-    Attributes:
-        target_drain_seconds: seconds in which the backlog should be worked off.
-        real_time_factor: seconds of audio that one worker transcribes in a second.
-        chunk_seconds: seconds of audio behind one job.
-        boot_limit: from an instance's start to its worker's first heartbeat.
-        idle_limit: without work before an owned instance is stopped.
-        silent_limit: without a heartbeat before a worker counts as gone.
-    """
-
-    max_instances: int
-    target_drain_seconds: float
-    real_time_factor: float
-    chunk_seconds: float
-    boot_limit: timedelta
-    idle_limit: timedelta
-    silent_limit: timedelta
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(
-            max_instances=settings.max_instances,
-            target_drain_seconds=settings.target_drain_seconds,
-            real_time_factor=settings.real_time_factor,
-            chunk_seconds=settings.chunk_seconds,
-            boot_limit=timedelta(seconds=settings.boot_limit_seconds),
-            idle_limit=timedelta(seconds=settings.idle_limit_seconds),
-            silent_limit=timedelta(seconds=settings.silent_limit_seconds),
-        )
+def is_from_the_future(heartbeat: Heartbeat, now: datetime) -> bool:
+    """Whether the heartbeat's time is none that a right clock could have told."""
+    return heartbeat.beat_at > now + _CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +140,56 @@ class StopInstance:
     reason: str
 
 
-Action = StartInstance | StopInstance
+@dataclass(frozen=True, slots=True)
+class MarkSuspect:
+    """Write down that one instance seems dead; a later tick that finds it so again acts on it."""
+
+    instance_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RebootInstance:
+    """Reboot one instance whose worker is dead or hung; it stays the same run."""
+
+    instance_id: str
+    reason: str
+
+
+Action = StartInstance | StopInstance | MarkSuspect | RebootInstance
+
+
+class Decision(StrEnum):
+    """What a tick came to, in one word that metrics count by; the sentence for people is the plan's reason."""
+
+    HOLDING = "holding"  # a live session
+    BLIND = "blind"  # a part that every decision needs could not be read
+    STARTING = "starting"
+    STOPPING = "stopping"
+    REPAIRING = "repairing"  # marking or rebooting
+    NOTHING_TO_DO = "nothing-to-do"
+    ENOUGH = "enough"
+    GATHERING = "gathering"  # too little work for a start, and not for long enough
+    DOUBTING = "doubting"  # the last runs found no work where the counts had shown some
+    QUIET = "quiet"
+    OVER_BUDGET = "over-budget"
+    NO_CAPACITY = "no-capacity"  # AWS had none
+    WAITING = "waiting"  # for an instance to end its run, or for a person to free one
+    OUTRUN = "outrun"  # another tick decided meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now, in order, and why: also why nothing is done."""
+    """What to do now, in order, and why: also why nothing is done.
+
+    Attributes:
+        alarms: one line for each thing that a person should look at.
+    """
 
     actions: tuple[Action, ...]
     reason: str
+    decision: Decision = Decision.NOTHING_TO_DO
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +205,8 @@ class Outcome:
     stopped: tuple[str, ...] = ()
     blocked: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    marked: tuple[str, ...] = ()
+    rebooted: tuple[str, ...] = ()
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -147,14 +214,6 @@ class Outcome:
             stopped=self.stopped + other.stopped,
             blocked={**self.blocked, **other.blocked},
             failed={**self.failed, **other.failed},
+            marked=self.marked + other.marked,
+            rebooted=self.rebooted + other.rebooted,
         )
-
-
-class Pool(Protocol):
-    """Where actions go: EC2, or a dry run that only says what it would do."""
-
-    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
-        """Start up to `count` of the `candidates`, in order."""
-
-    def stop(self, instance_id: str) -> Outcome:
-        """Stop one instance."""

@@ -4,12 +4,16 @@ It only reads, and decides nothing. A part that cannot be read is `None` in the 
 why: the decision must know what it could not see. Errors that are not AWS's own are bugs and are not caught.
 """
 
+import re
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from autoscaler.model import Instance, InstanceState, Observation
+from autoscaler.providers.contract import CapacityProvider
 from shared.errors import AWS_ERRORS, LedgerError, error_code
-from shared.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
-from shared.ledger import Heartbeat, Ledger
+from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
+from shared.ledger import Heartbeats, Ledger
 from shared.lock import LockState, SessionLock
 from shared.queues import QueueDepth, queue_depth
 from shared.settings import Settings
@@ -25,32 +29,50 @@ _STATES: dict[str, InstanceState] = {
     "stopping": "stopping",
     "stopped": "stopped",
 }
+_TRANSITION_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _PAGE = 100  # instances a call; EC2 takes 5 to 1000, and short pages keep one answer quick
 
 
 class Observer:
-    """Reads one fleet, as `settings` name it."""
+    """Reads one fleet, as `settings` name it; `capacity` knows what the instances found are; without it, just that."""
 
     def __init__(
-        self, sqs: "SQSClient", ec2: "EC2Client", lock: SessionLock, ledger: Ledger, settings: Settings
+        self,
+        sqs: "SQSClient",
+        ec2: "EC2Client",
+        lock: SessionLock,
+        ledger: Ledger,
+        settings: Settings,
+        capacity: CapacityProvider | None = None,
     ) -> None:
         self._sqs = sqs
         self._ec2 = ec2
         self._lock = lock
         self._ledger = ledger
         self._settings = settings
+        self._capacity = capacity
 
     def observe(self) -> Observation:
         """One look at everything; never raises for what AWS refuses."""
         problems: list[str] = []
         instances = self._instances(problems)
+        heartbeats = None if instances is None else self._heartbeats(instances, problems)
         return Observation(
             queue=self._queue(problems),
             lock=self.lock(),
             instances=instances,
-            heartbeats=None if instances is None else self._heartbeats(instances, problems),
+            heartbeats=heartbeats.valid if heartbeats else None,
+            invalid_heartbeats=heartbeats.invalid if heartbeats else frozenset(),
             problems=tuple(problems),
         )
+
+    def look_again(self, observation: Observation) -> Observation:
+        """The observation with one more look at the queues: their counts may show messages that are not there."""
+        problems: list[str] = []
+        queue = self._queue(problems)
+        if queue is None:
+            return replace(observation, queue=None, problems=(*observation.problems, *problems))
+        return replace(observation, confirmations=(*observation.confirmations, queue))
 
     def lock(self) -> LockState:
         """One look at the lock; free for fleets that share no GPU with live sessions."""
@@ -75,7 +97,7 @@ class Observer:
             PaginationConfig={"PageSize": _PAGE},
         )
         try:
-            return tuple(
+            found = tuple(
                 _instance(described)
                 for page in pages
                 for reservation in page["Reservations"]
@@ -84,26 +106,45 @@ class Observer:
         except AWS_ERRORS as error:
             problems.append(f"could not read the instances ({_cause(error)})")
             return None
+        if not self._capacity:
+            return found
+        sight = self._capacity.see(found)
+        problems.extend(sight.problems)
+        return sight.instances
 
-    def _heartbeats(self, instances: tuple[Instance, ...], problems: list[str]) -> dict[str, Heartbeat] | None:
-        """The heartbeats of running instances: any other instance's is of a run that is over."""
+    def _heartbeats(self, instances: tuple[Instance, ...], problems: list[str]) -> Heartbeats | None:
+        """All instances' heartbeats: a stopped one's last tells what came of its last run."""
         try:
-            return self._ledger.heartbeats(instance.id for instance in instances if instance.state == "running")
+            found = self._ledger.heartbeats(instance.id for instance in instances)
         except LedgerError as error:
             problems.append(f"could not read the heartbeats ({error})")
             return None
+        if found.invalid:
+            problems.append(f"could not understand the heartbeats of {', '.join(sorted(found.invalid))}")
+        return found
 
 
 def _instance(described: "InstanceTypeDef") -> Instance:
     tags = tags_of(described.get("Tags", []))
+    state, why = _STATES[described["State"]["Name"]], described.get("StateTransitionReason", "")
     return Instance(
         id=described["InstanceId"],
-        state=_STATES[described["State"]["Name"]],
+        state=state,
         launch_time=described["LaunchTime"],
         owned_since=owned_since(tags, described["LaunchTime"]),
         hold=HOLD_TAG in tags,
         availability_zone=described["Placement"].get("AvailabilityZone", ""),
+        transition_reason=why,
+        stopped_at=_time_in(why) if state in {"stopping", "stopped"} else None,
+        suspect_since=time_of(tags, SUSPECT_TAG),
+        rebooted_at=time_of(tags, REBOOTED_TAG),
     )
+
+
+def _time_in(transition_reason: str) -> datetime | None:
+    """The time in EC2's words, as in `User initiated (2026-03-01 12:00:05 GMT)`; not all of its words have one."""
+    found = _TRANSITION_TIME.search(transition_reason)
+    return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
 
 
 def _cause(error: Exception) -> str:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from autoscaler.model import Action, Instance, Observation, Outcome, Plan, Policy, StartInstance
+from autoscaler.fleet import backlog_seconds, real_time_factor
+from autoscaler.model import (
+    Action,
+    Decision,
+    Instance,
+    MarkSuspect,
+    Observation,
+    Outcome,
+    Plan,
+    Policy,
+    RebootInstance,
+    StartInstance,
+)
 from autoscaler.standing import Standing, standing
 from shared.clock import iso
 from shared.ledger import Heartbeat
@@ -22,6 +34,7 @@ class TickResult:
         now: the moment for which it was decided.
         plan: what was decided.
         reason: why that was done in the end: the plan's reason, or why its actions were given up.
+        decision: the same in one word.
     """
 
     now: datetime
@@ -29,7 +42,28 @@ class TickResult:
     observation: Observation
     plan: Plan
     reason: str
+    decision: Decision
     outcome: Outcome
+
+    @property
+    def backlog_seconds(self) -> float | None:
+        """Seconds that one worker needs for all jobs on the queues; `None` where they could not be read."""
+        seen = self.observation
+        if seen.queue is None:
+            return None
+        return backlog_seconds(seen.queue, self.policy, real_time_factor(seen, self.policy, self.now))
+
+    @property
+    def gpu_hours_today(self) -> float | None:
+        """Hours that owned instances have run in this day (UTC); `None` where the ticks' record could not be read."""
+        used = self.observation.gpu_seconds_today
+        return None if used is None else used / 3600
+
+    @property
+    def cost_today_usd(self) -> float | None:
+        """What they cost, at the set price."""
+        used = self.observation.gpu_seconds_today
+        return None if used is None else self.policy.cost_usd(used)
 
     def standing_of(self, instance: Instance) -> Standing:
         return standing(instance, self.observation, self.policy, self.now)
@@ -40,12 +74,20 @@ class TickResult:
         return {
             "observedAt": iso(self.now),
             "queue": None if seen.queue is None else _queue(seen.queue),
+            "confirmations": [_queue(depth) for depth in seen.confirmations],
+            "backlogSeconds": _rounded(self.backlog_seconds, 1),
+            "oldestWaitsSeconds": None if seen.oldest_waits is None else round(seen.oldest_waits.total_seconds(), 1),
             "lock": {"held": seen.lock.held, "description": seen.lock.describe()},
             "heartbeatsKnown": seen.heartbeats is not None,
             "instances": None if seen.instances is None else [self._instance(instance) for instance in seen.instances],
+            "blockedZones": {zone: iso(until) for zone, until in seen.blocked_zones.items()},
+            "gpuHoursToday": _rounded(self.gpu_hours_today, 3),
+            "costTodayUSD": _rounded(self.cost_today_usd, 4),
             "problems": list(seen.problems),
+            "decision": str(self.decision),
             "actions": [_action(action) for action in self.plan.actions],
             "reason": self.reason,
+            "alarms": list(self.plan.alarms),
             "outcome": _outcome(self.outcome),
         }
 
@@ -59,6 +101,8 @@ class TickResult:
             "hold": instance.hold,
             "availabilityZone": instance.availability_zone,
             "runStart": iso(instance.run_start),
+            "transitionReason": instance.transition_reason,
+            "suspectSince": None if instance.suspect_since is None else iso(instance.suspect_since),
             "heartbeat": None if heartbeat is None else _heartbeat(heartbeat),
         }
 
@@ -79,7 +123,8 @@ def _action(action: Action) -> dict[str, Any]:
             "count": action.count,
             "reason": action.reason,
         }
-    return {"action": "stop", "instanceId": action.instance_id, "reason": action.reason}
+    names = {MarkSuspect: "suspect", RebootInstance: "reboot"}
+    return {"action": names.get(type(action), "stop"), "instanceId": action.instance_id, "reason": action.reason}
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
@@ -88,4 +133,10 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "stopped": list(outcome.stopped),
         "blocked": dict(outcome.blocked),
         "failed": dict(outcome.failed),
+        "marked": list(outcome.marked),
+        "rebooted": list(outcome.rebooted),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -3,10 +3,10 @@
 Pure: it takes what was seen and returns a word. What is done about it is decided in `autoscaler.plan`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from autoscaler.model import Instance, Observation, Policy
+from autoscaler.model import Instance, Observation, Policy, is_from_the_future
 from shared.ledger import Heartbeat
 
 
@@ -16,11 +16,11 @@ class Standing(StrEnum):
     STOPPED = "stopped"
     STOPPING = "stopping"
     BOOTING = "booting"
-    OVERDUE = "overdue"  # past the boot limit without a heartbeat, not yet given up
     AT_WORK = "at work"
-    UNSEEN = "unseen"  # it runs, but the heartbeats could not be read
+    UNSEEN = "unseen"  # it runs, but its heartbeat could not be read or understood
     DRAINING = "draining"
-    SILENT = "silent"
+    SILENT = "silent"  # no heartbeat: since it booted, or any more
+    STUCK = "stuck"  # it speaks and has work, but finishes none
 
     @property
     def is_capacity(self) -> bool:
@@ -32,33 +32,52 @@ class Standing(StrEnum):
         return self in {Standing.BOOTING, Standing.AT_WORK, Standing.UNSEEN}
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether its worker seems to be dead or hung."""
+        return self in {Standing.SILENT, Standing.STUCK}
+
+    @property
     def is_leaving(self) -> bool:
         """Whether its run is ending by itself, so that it can soon be started again."""
         return self in {Standing.STOPPING, Standing.DRAINING}
 
 
+# DescribeInstances may lag behind StartInstances by seconds.
+_START_SHOWS = timedelta(seconds=30)
+
+
 def standing(instance: Instance, observation: Observation, policy: Policy, now: datetime) -> Standing:
     """What `instance` is worth at `now`."""
     if instance.state == "stopped":
-        return Standing.STOPPED
+        return Standing.BOOTING if _start_does_not_show_yet(instance, now) else Standing.STOPPED
     if instance.state == "stopping":
         return Standing.STOPPING
-    heartbeat = observation.heartbeat_of(instance)
-    if instance.state == "running" and observation.heartbeats is None:
+    unseen = observation.heartbeats is None or instance.id in observation.invalid_heartbeats
+    if instance.state == "running" and unseen:
         return Standing.UNSEEN
+    heartbeat = observation.heartbeat_of(instance)
     if instance.state == "running" and heartbeat:
         return _by_heartbeat(heartbeat, policy, now)
-    return _before_first_heartbeat(instance, policy, now)
+    booting = now - instance.boot_start <= policy.boot_limit
+    return Standing.BOOTING if booting else Standing.SILENT
+
+
+def _start_does_not_show_yet(instance: Instance, now: datetime) -> bool:
+    """Whether a tick has started it a moment ago and EC2 still shows it as it was before.
+
+    A second start would find it started already, take it for a person's and give up the mark by which it is ours.
+    EC2's times are whole seconds; a run that ended after our mark was a real one.
+    """
+    ours = instance.owned_since
+    if ours is None or now - ours > _START_SHOWS or instance.launch_time >= ours.replace(microsecond=0):
+        return False
+    return instance.stopped_at is None or instance.stopped_at < ours.replace(microsecond=0)
 
 
 def _by_heartbeat(heartbeat: Heartbeat, policy: Policy, now: datetime) -> Standing:
-    if now - heartbeat.beat_at > policy.silent_limit:
+    if now - heartbeat.beat_at > policy.silent_limit or is_from_the_future(heartbeat, now):
         return Standing.SILENT
-    return Standing.DRAINING if heartbeat.state == "draining" else Standing.AT_WORK
-
-
-def _before_first_heartbeat(instance: Instance, policy: Policy, now: datetime) -> Standing:
-    age = now - instance.run_start
-    if age <= policy.boot_limit:
-        return Standing.BOOTING
-    return Standing.OVERDUE if age <= policy.boot_limit + policy.silent_limit else Standing.SILENT
+    if heartbeat.state == "draining":
+        return Standing.DRAINING
+    stuck = heartbeat.state == "busy" and heartbeat.progress_at and now - heartbeat.progress_at > policy.stuck_limit
+    return Standing.STUCK if stuck else Standing.AT_WORK

@@ -1,73 +1,217 @@
 """One tick: observe, plan, act, and one log event with everything that went into it.
 
-It keeps nothing between ticks: whatever did not work out is seen, and decided on again, a minute later.
+It keeps nothing in the process between ticks: whatever did not work out is seen, and decided on again, a minute later.
+What ticks tell each other is a record in the ledger's table (`autoscaler.record`), written before anything is done, so
+that of two ticks at once (the Lambda's and an operator's) one acts. Without the table a tick decides all the same: the
+queues, the lock and the instances say what work needs, a second start of the same instance is harmless, and what only
+the record knows (a day's cost, a full zone) is unknown to the plan.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
 
-from autoscaler.model import Action, Outcome, Plan, Policy, Pool, StartInstance
+from autoscaler.model import (
+    Action,
+    Decision,
+    MarkSuspect,
+    Observation,
+    Outcome,
+    Plan,
+    Policy,
+    RebootInstance,
+    StartInstance,
+)
 from autoscaler.observe import Observer
 from autoscaler.plan import plan
-from autoscaler.pool import DryRunPool, InstancePool
+from autoscaler.pool import CapacityProvider, provider_for
+from autoscaler.record import TickRecord
+from autoscaler.record_store import DryRunRecords, Records, RecordStore
+from autoscaler.repair import DryRunRepairs, InstanceRepairs, Repairs
 from autoscaler.result import TickResult
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.clock import Clock
+from shared.errors import LedgerError
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.settings import Settings
 
 log = structlog.get_logger()
 
+# Between two looks at the queues before a start; each look asks other servers of SQS.
+_CONFIRM_SECONDS = 3.0
+# So that a tick that looks twice and has 200 instances to stop ends within 10 s. The rest is decided on a minute later.
+_ACT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a tick looks at and acts through."""
+
+    observer: Observer
+    provider: CapacityProvider
+    repairs: Repairs
+    records: Records
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A plan, what it rests on, and the record that goes with it; none where the last one could not be read."""
+
+    now: datetime
+    observation: Observation
+    plan: Plan
+    record: TickRecord | None
+
 
 class Autoscaler:
     """Everything a tick needs, put together once."""
 
-    def __init__(self, observer: Observer, pool: Pool, policy: Policy, clock: Clock) -> None:
-        self._observer = observer
-        self._pool = pool
+    def __init__(self, parts: Parts, policy: Policy, fleet: str, clock: Clock) -> None:
+        self.fleet = fleet
+        self._parts = parts
         self._policy = policy
         self._clock = clock
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock, *, dry_run: bool = False) -> "Autoscaler":
         """An autoscaler on AWS, as boto3 finds it. A dry run sees everything and changes nothing."""
-        ec2 = ec2_client()
+        ec2, dynamodb = ec2_client(), dynamodb_client()
         lock = SessionLock(s3_client(), settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
-        observer = Observer(sqs_client(), ec2, lock, Ledger(dynamodb_client(), settings, clock), settings)
-        pool = DryRunPool() if dry_run else InstancePool(ec2)
-        return cls(observer, pool, Policy.from_settings(settings), clock)
+        provider = provider_for(settings, ec2, clock, dry_run=dry_run)
+        observer = Observer(sqs_client(), ec2, lock, Ledger(dynamodb, settings, clock), settings, provider)
+        store = RecordStore(dynamodb, settings.table_name)
+        parts = Parts(
+            observer,
+            provider,
+            DryRunRepairs() if dry_run else InstanceRepairs(ec2),
+            DryRunRecords(store) if dry_run else store,
+        )
+        return cls(parts, Policy.from_settings(settings), settings.fleet_name, clock)
 
     def tick(self) -> TickResult:
         """Look, decide, act. What AWS refuses is in the result, not raised."""
-        observation = self._observer.observe()
-        now = self._clock.now()
-        decided = plan(observation, self._policy, now)
-        outcome, reason = self._act(decided)
-        result = TickResult(now, self._policy, observation, decided, reason, outcome)
+        last, problem = self._last_record()
+        observation = self._parts.observer.observe()
+        if problem:
+            observation = replace(observation, problems=(*observation.problems, problem))
+        decided = self._decide(observation, last)
+        if self._outrun(decided):
+            result = self._result(decided, Outcome(), "another tick decided at this moment", Decision.OUTRUN)
+        else:
+            result = self._act(decided)
+            self._rest_full_zones(decided, result.outcome)
         _log(result)
         return result
 
-    def _act(self, decided: Plan) -> tuple[Outcome, str]:
-        """What came of the plan, and the reason that holds in the end."""
-        outcome = Outcome()
-        for action in decided.actions:
-            # A session may have begun since the observation, and its recorder looks at no instance: it relies on us.
-            lock = self._observer.lock()
-            if lock.held:
-                return outcome, f"holding: {lock.describe()}; seen right before acting"
-            outcome += self._perform(action)
-        return outcome, decided.reason
+    # --- deciding
 
-    def _perform(self, action: Action) -> Outcome:
-        if isinstance(action, StartInstance):
-            return self._pool.start(action.candidates, action.count, self._clock.now())
-        return self._pool.stop(action.instance_id)
+    def _decide(self, observation: Observation, last: TickRecord | None) -> _Decided:
+        """The plan; one that starts something only after enough looks at the queues agree that work waits."""
+        decided = self._plan(observation, last)
+        for _ in range(self._policy.confirm_reads - 1):
+            if not any(isinstance(action, StartInstance) for action in decided.plan.actions):
+                break
+            self._clock.sleep(_CONFIRM_SECONDS)
+            observation = self._parts.observer.look_again(observation)
+            decided = self._plan(observation, last)
+        return decided
+
+    def _plan(self, observation: Observation, last: TickRecord | None) -> _Decided:
+        now = self._clock.now()
+        record = last.after(observation, now) if last else None
+        seen = record.recalled(observation, now) if record else observation
+        return _Decided(now, seen, plan(seen, self._policy, now), record)
+
+    # --- the record
+
+    def _last_record(self) -> tuple[TickRecord | None, str | None]:
+        try:
+            return self._parts.records.read(), None
+        except LedgerError as error:
+            return None, str(error)
+
+    def _outrun(self, decided: _Decided) -> bool:
+        """Whether another tick has decided since this one looked. A table that is away tells of none."""
+        return decided.record is not None and not self._write(decided.record)
+
+    def _rest_full_zones(self, decided: _Decided, outcome: Outcome) -> None:
+        if decided.record is None:
+            return
+        instances = decided.observation.instances or ()
+        rested = decided.record.with_zones(instances, outcome, self.fleet, self._clock.now())
+        if rested is not decided.record:
+            self._write(rested)
+
+    def _write(self, record: TickRecord) -> bool:
+        try:
+            return self._parts.records.write(record)
+        except LedgerError as error:
+            log.warning("tick_record_not_written", error=str(error))
+            return True
+
+    # --- acting
+
+    def _act(self, decided: _Decided) -> TickResult:
+        """Do what the plan says, for as long as no live session holds the lock and the time lasts."""
+        if decided.observation.lock.held:
+            return self._result(decided, self._parts.provider.hold_back())
+        outcome, began = Outcome(), self._clock.monotonic()
+        steps = _steps(decided.plan.actions)
+        for done, step in enumerate(steps):
+            if self._clock.monotonic() - began > _ACT_SECONDS:
+                reason = f"{decided.plan.reason}; out of time, {len(steps) - done} steps are left for the next tick"
+                return self._result(decided, outcome, reason)
+            # A session may have begun since the observation, and its recorder looks at no instance: it relies on us.
+            lock = self._parts.observer.lock()
+            if lock.held:
+                outcome += self._parts.provider.hold_back()
+                reason = f"holding: {lock.describe()}; seen right before acting"
+                return self._result(decided, outcome, reason, Decision.HOLDING)
+            outcome += self._perform(step)
+        return self._result(decided, outcome)
+
+    def _perform(self, step: tuple[Action, ...]) -> Outcome:
+        now = self._clock.now()
+        first = step[0]
+        if isinstance(first, StartInstance):
+            return self._parts.provider.start(first.candidates, first.count, now)
+        ids = tuple(action.instance_id for action in step if not isinstance(action, StartInstance))
+        if isinstance(first, MarkSuspect):
+            return self._parts.repairs.mark(ids, now)
+        if isinstance(first, RebootInstance):
+            return self._parts.repairs.reboot(ids, now)
+        return self._parts.provider.stop(first.instance_id)
+
+    def _result(
+        self, decided: _Decided, outcome: Outcome, reason: str | None = None, decision: Decision | None = None
+    ) -> TickResult:
+        return TickResult(
+            now=decided.now,
+            policy=self._policy,
+            observation=decided.observation,
+            plan=decided.plan,
+            reason=reason or decided.plan.reason,
+            decision=decision or decided.plan.decision,
+            outcome=outcome,
+        )
+
+
+def _steps(actions: tuple[Action, ...]) -> list[tuple[Action, ...]]:
+    """The actions as they are done: marks in one call and reboots in one, all others one by one; starts come last.
+
+    Marks come first: they disturb nobody, and the longest list of stops must not put them off.
+    """
+    together: list[tuple[Action, ...]] = [
+        tuple(action for action in actions if isinstance(action, kind)) for kind in (MarkSuspect, RebootInstance)
+    ]
+    single = [(action,) for action in actions if not isinstance(action, (MarkSuspect, RebootInstance))]
+    return [step for step in (*together, *single) if step]
 
 
 def _log(result: TickResult) -> None:
-    if result.outcome.failed:
+    if result.outcome.failed or result.plan.alarms:
         log.error("tick", **result.document())
     elif result.observation.problems or result.outcome.blocked:
         log.warning("tick", **result.document())

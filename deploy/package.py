@@ -28,6 +28,7 @@ _PACKAGES: Mapping[Component, tuple[str, ...]] = {
 # Beside these a package holds only byte code. The command lines need click and rich, which the Lambdas do not carry.
 _OWN_SUFFIXES = (".py", ".j2", ".typed")
 _OWN_UNUSED = ("cli.py",)
+_OWN_UNUSED_FOLDERS = ("simulate",)
 # What pip adds that depends on the machine (RECORD lists the scripts, whose first line names an interpreter).
 _PIP_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 # The runtime's Python, as in the template; and wheels for its Amazon Linux 2023 (glibc 2.34), as PEP 600 names them.
@@ -94,8 +95,10 @@ def _own_files(component: Component) -> Iterator[tuple[str, Path]]:
             raise ConfigurationError(f"the package {package} is not installed")
         root = Path(spec.submodule_search_locations[0])
         for path in root.rglob("*"):
-            if path.suffix in _OWN_SUFFIXES and path.name not in _OWN_UNUSED and path.is_file():
-                yield f"{package}/{path.relative_to(root).as_posix()}", path
+            name = path.relative_to(root)
+            used = path.name not in _OWN_UNUSED and name.parts[0] not in _OWN_UNUSED_FOLDERS
+            if path.suffix in _OWN_SUFFIXES and used and path.is_file():
+                yield f"{package}/{name.as_posix()}", path
 
 
 def _installed_files(root: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.utils import parse_timestamp
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
@@ -58,6 +59,11 @@ def sqs_client() -> "SQSClient":
 def ec2_client() -> "EC2Client":
     """EC2: the instances of the pool."""
     return boto3.client("ec2", config=_EC2)
+
+
+def autoscaling_client() -> "AutoScalingClient":
+    """EC2 Auto Scaling: the group that instances come from, where the fleet has one."""
+    return boto3.client("autoscaling", config=_EC2)
 
 
 def dynamodb_client() -> "DynamoDBClient":

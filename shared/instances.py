@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 FLEET_TAG = "scribefleet:fleet"
 STARTED_AT_TAG = "scribefleet:started-at"
 HOLD_TAG = "scribefleet:hold"
+SUSPECT_TAG = "scribefleet:suspect-since"
+REBOOTED_TAG = "scribefleet:rebooted-at"
+GROUP_TAG = "aws:autoscaling:groupName"
+"""EC2 Auto Scaling's own tag on the members of a group; its value is the group's name, and nobody else can set it."""
 
 # Between the tag and the launch lies one StartInstances call; EC2 stamps the launch within seconds.
 _START_SLACK = timedelta(minutes=5)
@@ -25,8 +29,13 @@ def tags_of(tags: "Iterable[TagTypeDef]") -> dict[str, str]:
 
 def started_at(tags: Mapping[str, str]) -> datetime | None:
     """When the autoscaler last started the instance; `None` when it never did or the tag is not a time."""
+    return time_of(tags, STARTED_AT_TAG)
+
+
+def time_of(tags: Mapping[str, str], tag: str) -> datetime | None:
+    """The time that a tag holds; `None` when it is not there or not a time."""
     try:
-        moment = datetime.fromisoformat(tags.get(STARTED_AT_TAG, ""))
+        moment = datetime.fromisoformat(tags.get(tag, ""))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

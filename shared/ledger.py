@@ -5,6 +5,7 @@ warning and goes on when the table is away. Reading raises instead: a decision m
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
 CLAIM = timedelta(minutes=15)
 _BATCH_GET = 100  # most keys of one BatchGetItem
 _HEARTBEAT = "heartbeat"
+_WORKER = "worker#"
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -42,6 +44,7 @@ class Heartbeat(WireModel):
         idle_since: when it last had work, or started; absent while it has some.
         jobs_done: jobs finished in this run, whatever their outcome.
         real_time_factor: seconds of audio transcribed in a second of work; absent before the first job.
+        progress_at: when it last finished a job or, if later, last began to have work; absent without any.
     """
 
     instance_id: str
@@ -50,6 +53,20 @@ class Heartbeat(WireModel):
     idle_since: AwareDatetime | None = None
     jobs_done: int = 0
     real_time_factor: float | None = None
+    progress_at: AwareDatetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """What a look at the heartbeats found.
+
+    Attributes:
+        valid: instance id -> its last heartbeat.
+        invalid: instances that have one which says nothing to this version: not the same as none.
+    """
+
+    valid: Mapping[str, Heartbeat]
+    invalid: frozenset[str] = frozenset()
 
 
 class Ledger:
@@ -134,23 +151,25 @@ class Ledger:
 
     # --- readers
 
-    def heartbeats(self, instance_ids: Iterable[str]) -> dict[str, Heartbeat]:
-        """The last heartbeat of each instance that ever had one.
+    def heartbeats(self, instance_ids: Iterable[str]) -> Heartbeats:
+        """The last heartbeat of each instance that ever had one. One that is not valid spoils no other.
 
         Raises:
             LedgerError: the table could not be read in full.
         """
-        found: dict[str, Heartbeat] = {}
+        valid: dict[str, Heartbeat] = {}
+        invalid: set[str] = set()
         ids = list(dict.fromkeys(instance_ids))  # BatchGetItem refuses a key that comes twice
         for start in range(0, len(ids), _BATCH_GET):
             keys = [_key(_worker_key(instance), _HEARTBEAT) for instance in ids[start : start + _BATCH_GET]]
             for item in self._get_all(keys):
+                instance_id = str(item["sessionPath"]).removeprefix(_WORKER)
                 try:
-                    beat = Heartbeat.model_validate(item)
+                    valid[instance_id] = Heartbeat.model_validate(item)
                 except ValidationError as error:
-                    raise LedgerError("a heartbeat is not valid") from error
-                found[beat.instance_id] = beat
-        return found
+                    log.warning("heartbeat_invalid", instance=instance_id, errors=error.error_count())
+                    invalid.add(instance_id)
+        return Heartbeats(valid, frozenset(invalid))
 
     def session_jobs(self, session_path: str) -> dict[str, Mapping[str, Any]]:
         """What the ledger says of a session: chunk -> item.
@@ -226,7 +245,7 @@ class Ledger:
 
 
 def _worker_key(instance_id: str) -> str:
-    return f"worker#{instance_id}"
+    return f"{_WORKER}{instance_id}"
 
 
 def _key(partition: str, sort: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ metadata service) are boto3's business and have no field here.
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
@@ -220,6 +220,37 @@ class Settings(ModelSettings):
 
     # --- autoscaler and costs
     max_instances: int = Field(default=1, ge=0, le=1000, description="Most instances that run at the same time.")
+    min_instances: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Instances kept running without work, up to `max_instances`; their workers need a larger "
+        "`max_empty_polls`, or they stop by themselves.",
+    )
+    start_min_jobs: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Waiting jobs from which the first instance is started; fewer wait for `start_max_wait_seconds`.",
+    )
+    start_max_wait_seconds: int = Field(
+        default=900,
+        ge=0,
+        le=604_800,
+        description="Seconds for which fewer jobs than `start_min_jobs` wait, at most, before an instance is started.",
+    )
+    start_confirm_reads: int = Field(
+        default=2,
+        ge=1,
+        le=5,
+        description="Looks at the queues, a few seconds apart, that must all see waiting work before a start.",
+    )
+    start_doubt_seconds: int = Field(
+        default=180,
+        ge=0,
+        le=3600,
+        description="Seconds for which work must have waited before a start within an hour of runs that found none.",
+    )
     target_drain_seconds: int = Field(
         default=900, ge=1, le=86_400, description="Seconds in which the backlog should be worked off."
     )
@@ -244,12 +275,69 @@ class Settings(ModelSettings):
         le=86_400,
         description="Seconds without a heartbeat after which a worker counts as gone.",
     )
+    stuck_limit_seconds: int = Field(
+        default=1800,
+        ge=60,
+        le=86_400,
+        description="Seconds without a finished job after which a busy worker counts as hung; longer than "
+        "`job_deadline_seconds`, after which a worker ends by itself.",
+    )
+    max_run_seconds: int = Field(
+        default=43_200,
+        ge=600,
+        le=604_800,
+        description="Seconds after which an owned instance is stopped as soon as it is not busy, and a person is told.",
+    )
+    daily_gpu_hours: float = Field(
+        default=0,
+        ge=0,
+        le=24_000,
+        description="Hours that owned instances may run in a day (UTC); none is started beyond them. 0 is no limit.",
+    )
+    daily_cost_usd: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="USD that owned instances may cost in a day (UTC); none is started beyond them. 0 is no limit.",
+    )
+    budget_override_until: AwareDatetime | None = Field(
+        default=None,
+        description="Time (such as `2026-03-01T18:00Z`) until which the daily budgets are not kept.",
+    )
+    quiet_hours: str = Field(
+        default="",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
+        description="Time of day (UTC, such as `22:00-06:00`) in which nothing is started; what runs goes on.",
+    )
     price_usd_per_hour: float = Field(
         default=0.526,
         ge=0,
         le=1000,
         description="Price of one instance in USD an hour (g4dn.xlarge, us-east-1).",
     )
+    capacity_provider: Literal["pool", "asg"] = Field(
+        default="pool",
+        description="Where instances come from: `pool`, those with the fleet's tag that can be stopped and started "
+        "again, or `asg`, the Auto Scaling group that `auto_scaling_group` names.",
+    )
+    auto_scaling_group: str = Field(
+        default="",
+        max_length=255,
+        validate_default=True,
+        description="Name of the Auto Scaling group whose members are the workers; used with the provider `asg`.",
+    )
+
+    @field_validator("budget_override_until", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value  # how a template's parameter says "none"
+
+    @field_validator("auto_scaling_group")
+    @classmethod
+    def _named_where_used(cls, value: str, others: ValidationInfo) -> str:
+        if others.data.get("capacity_provider") == "asg" and not value:
+            raise ValueError("the capacity provider `asg` needs a group")
+        return value
 
 
 _Kind = TypeVar("_Kind", bound=ModelSettings)

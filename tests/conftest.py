@@ -206,6 +206,7 @@ def _settings(sqs: "SQSClient") -> Settings:
         retry_backoff_seconds=0,
         lock_poll_seconds=0.1,
         heartbeat_seconds=1,
+        start_confirm_reads=1,
         model="tiny.en",
         device="cpu",
     )

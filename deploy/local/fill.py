@@ -108,6 +108,7 @@ def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
         "PoolSize": str(options.workers),
         "MaxInstances": str(options.workers),
         "TargetDrainSeconds": "1",  # so that all workers asked for are at work
+        "StartConfirmReads": "1",  # the embedded cloud's counts are exact
         "LongPollSeconds": "1",
         "MaxEmptyPolls": "3",
         "ScanMinAgeSeconds": "0",

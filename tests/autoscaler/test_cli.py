@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
 from autoscaler.cli import autoscale
+from autoscaler.record import TickRecord
+from autoscaler.record_store import RecordStore
 from shared.instances import STARTED_AT_TAG
 from shared.layout import LOCK_KEY
 
@@ -104,6 +107,53 @@ def test_given_an_unreadable_queue_then_the_problem_is_printed_and_it_exits_with
     assert result.exit_code == 1
     assert "problem    could not read the queue jobs (" in result.stdout
     assert "decision   waiting: could not read the queue jobs (" in result.stdout
+
+
+def test_given_waiting_work_then_backlog_age_and_todays_cost_are_printed(pool_on_moto: "PoolOnMoto") -> None:
+    pool_on_moto.add()
+    for _ in range(8):
+        send_job(pool_on_moto.cloud)
+    lines = run("--dry-run").stdout.splitlines()
+    # 8 jobs x 5 s / 20
+    assert "backlog    2s of work for one instance, the oldest job waits 0s at most" in lines
+    assert "today      0.00 GPU hours, 0.00 USD" in lines
+
+
+def test_given_counts_that_are_looked_at_twice_then_both_looks_are_printed(
+    pool_on_moto: "PoolOnMoto", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIBEFLEET_START_CONFIRM_READS", "2")
+    monkeypatch.setattr("autoscaler.tick._CONFIRM_SECONDS", 0)
+    pool_on_moto.add()
+    send_job(pool_on_moto.cloud)
+    assert run("--dry-run").stdout.splitlines().count("queue      1 waiting, 0 in flight, 0 delayed") == 2
+
+
+def test_given_a_dry_run_and_a_dead_worker_then_it_would_be_marked_and_no_tag_is_written(
+    pool_on_moto: "PoolOnMoto", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = pool_on_moto.add_owned(minutes_ago=0)
+    # Within the five minutes in which a launch may follow its mark, and beyond the boot limit.
+    pool_on_moto.mark(instance, pool_on_moto.clock.now() - timedelta(minutes=4))
+    monkeypatch.setenv("SCRIBEFLEET_BOOT_LIMIT_SECONDS", "120")
+    tags = pool_on_moto.tags(instance)
+    result = run("--dry-run", "--json")
+    printed = json.loads(result.stdout)
+    assert [(action["action"], action["instanceId"]) for action in printed["actions"]] == [("suspect", instance)]
+    assert printed["decision"] == "repairing"
+    assert pool_on_moto.tags(instance) == tags
+
+
+def test_given_a_budget_that_is_used_up_then_the_alarm_is_printed(
+    pool_on_moto: "PoolOnMoto", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIBEFLEET_DAILY_GPU_HOURS", "2")
+    pool_on_moto.add()
+    send_job(pool_on_moto.cloud)
+    record = TickRecord(version=1, counted_until=datetime.now(UTC), gpu_seconds=9000)
+    RecordStore(pool_on_moto.cloud.dynamodb, pool_on_moto.cloud.settings.table_name).write(record)
+    lines = run("--dry-run").stdout.splitlines()
+    assert any(line.startswith("alarm      over budget: 2.5 of 2 GPU hours of today are used") for line in lines)
 
 
 def test_given_an_empty_pool_then_it_says_so(cloud: "Cloud") -> None:

@@ -18,7 +18,7 @@ from shared.layout import LOCK_KEY
 from shared.lock import SessionLock
 
 if TYPE_CHECKING:
-    from tests.autoscaler.conftest import PoolOnMoto
+    from tests.autoscaler.conftest import PoolOnMoto, Refuse
     from tests.conftest import Cloud
 
 
@@ -143,7 +143,10 @@ def test_given_an_unreadable_ledger_then_nothing_is_stopped_and_the_result_says_
     pool_on_moto.cloud.dynamodb.delete_table(TableName=pool_on_moto.cloud.settings.table_name)
     result = tick()
     assert result["heartbeatsKnown"] is False
-    assert len(result["problems"]) == 1
+    assert [problem.split("(")[0].split(":")[0].strip() for problem in result["problems"]] == [
+        "could not read the heartbeats",
+        "the ticks' record could not be read",
+    ]
     assert pool_on_moto.states() == {instance: "running"}
 
 
@@ -168,19 +171,29 @@ def test_given_a_message_that_arrives_while_the_instance_stops_then_a_later_tick
 
 
 def test_given_aws_refuses_a_start_for_good_then_the_invocation_fails_and_names_instance_and_code(
-    pool_on_moto: "PoolOnMoto", tick: Callable[[], dict[str, Any]]
+    pool_on_moto: "PoolOnMoto",
+    tick: Callable[[], dict[str, Any]],
+    refuse: "Refuse",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool_on_moto.add()
+    (instance,) = pool_on_moto.add()
     send_job(pool_on_moto.cloud)
-
-    def rename(parsed: dict[str, Any], **_: Any) -> None:
-        for reservation in parsed["Reservations"]:
-            for described in reservation["Instances"]:
-                described["InstanceId"] = "i-00000000000000000"
-
-    on_call("after-call.ec2.DescribeInstances", rename)
-    with pytest.raises(InstanceError, match=r"i-00000000000000000 \(InvalidInstanceID.NotFound\)"):
+    refuse(pool_on_moto.cloud.ec2, "StartInstances", "UnauthorizedOperation", status=403)
+    monkeypatch.setattr("autoscaler.tick.ec2_client", lambda: pool_on_moto.cloud.ec2)
+    with pytest.raises(InstanceError, match=rf"{instance} \(UnauthorizedOperation\)"):
         tick()
+
+
+def test_given_a_tick_then_its_metrics_are_lines_of_their_own_on_standard_output(
+    pool_on_moto: "PoolOnMoto", tick: Callable[[], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool_on_moto.add(2)
+    send_job(pool_on_moto.cloud)
+    tick()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all("_aws" in line for line in lines)
+    assert [line["Starts"] for line in lines if "Starts" in line] == [1]
+    assert {line["State"]: line["InstancesByState"] for line in lines if "State" in line}["stopped"] == 2
 
 
 def test_given_a_tick_then_it_logs_one_event_with_what_it_saw_and_why_it_acted(
@@ -193,7 +206,7 @@ def test_given_a_tick_then_it_logs_one_event_with_what_it_saw_and_why_it_acted(
     assert event["queue"] == {"visible": 0, "inFlight": 0, "delayed": 0}
     assert event["lock"] == {"held": False, "description": "lock is free"}
     assert event["reason"] == "nothing to do: no work waits, 0 instances run"
-    assert event["outcome"] == {"started": [], "stopped": [], "blocked": {}, "failed": {}}
+    assert not any(event["outcome"].values())
 
 
 def test_given_a_missing_setting_then_the_error_names_the_variable(

@@ -78,13 +78,16 @@ def test_given_tags_on_an_instance_then_it_is_known_who_started_it_since_when_an
     assert seen[plain].availability_zone.startswith("us-east-1")
 
 
-def test_given_heartbeats_then_those_of_running_instances_are_read(pool_on_moto: "PoolOnMoto") -> None:
+def test_given_heartbeats_then_those_of_all_instances_are_read(pool_on_moto: "PoolOnMoto") -> None:
     running = pool_on_moto.add_owned(minutes_ago=3)
     (stopped,) = pool_on_moto.add()
     pool_on_moto.beat(running, "busy")
     pool_on_moto.beat(stopped, "draining")
     heartbeats = observer(pool_on_moto).observe().heartbeats
-    assert {name: beat.state for name, beat in (heartbeats or {}).items()} == {running: "busy"}
+    assert {name: beat.state for name, beat in (heartbeats or {}).items()} == {
+        running: "busy",
+        stopped: "draining",
+    }
 
 
 def test_given_an_unreadable_queue_then_its_depth_is_unknown_and_the_problem_names_it(

@@ -1,4 +1,4 @@
-"""The decision table: one test a row."""
+"""The plan, rule by rule; the table of whole situations has its own tests."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from autoscaler.model import Instance, InstanceState, Observation, Plan, Policy, StartInstance, StopInstance
+from autoscaler.model import (
+    Decision,
+    Instance,
+    InstanceState,
+    MarkSuspect,
+    Observation,
+    Plan,
+    Policy,
+    RebootInstance,
+    StartInstance,
+    StopInstance,
+)
 from autoscaler.plan import plan
 from shared.ledger import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
@@ -88,7 +99,7 @@ def test_given_a_live_session_holds_the_lock_then_nothing_is_done_and_the_reason
     decided = decide(
         idle, instance("i-2", "stopped"), beats=(beat("i-1", "idle", idle_minutes=50),), lock=HELD, visible=9
     )
-    assert decided == Plan((), "holding: live session talk-7 since 11:57")
+    assert decided == Plan((), "holding: live session talk-7 since 11:57", Decision.HOLDING)
 
 
 def test_given_an_unreadable_lock_then_nothing_is_done_and_the_reason_says_which_object() -> None:
@@ -109,7 +120,8 @@ def test_given_an_unreadable_part_that_decisions_need_then_it_waits_and_says_wha
         unknown: None,
     }
     observation = Observation(lock=LockState(), problems=(f"could not read the {unknown} (AccessDenied)",), **parts)
-    assert plan(observation, POLICY, NOW) == Plan((), f"waiting: could not read the {unknown} (AccessDenied)")
+    expected = Plan((), f"waiting: could not read the {unknown} (AccessDenied)", Decision.BLIND)
+    assert plan(observation, POLICY, NOW) == expected
 
 
 # --- starting
@@ -158,13 +170,13 @@ def test_given_a_persons_stopped_instance_then_it_may_be_started() -> None:
 
 def test_given_enough_instances_at_work_then_nothing_is_started_and_the_reason_counts_them() -> None:
     decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(beat("i-1"),), visible=12)
-    assert decided == Plan((), "enough: 12 jobs wait, 1 of 1 instance at work")
+    assert decided == Plan((), "enough: 12 jobs wait, 1 of 1 instance at work", Decision.ENOUGH)
 
 
 def test_given_max_instances_of_zero_then_nothing_is_started_and_the_reason_names_the_limit() -> None:
     none = replace(POLICY, max_instances=0)
     decided = decide(instance("i-1", "stopped"), policy=none, visible=2)
-    assert decided == Plan((), "not starting: 2 jobs wait, but max_instances is 0")
+    assert decided == Plan((), "not starting: 2 jobs wait, but max_instances is 0", Decision.WAITING)
 
 
 # --- what counts as capacity
@@ -258,6 +270,15 @@ def test_given_no_work_and_a_worker_idle_beyond_the_limit_then_its_instance_is_s
     assert decided.reason == "no work waits, 1 instance runs; stopping i-1: idle for 6m 00s"
 
 
+def test_given_more_stops_than_a_sentence_holds_then_the_rest_is_counted() -> None:
+    names = [f"i-{number}" for number in range(8)]
+    decided = decide(
+        *(instance(name) for name in names), beats=tuple(beat(name, "idle", idle_minutes=6) for name in names)
+    )
+    assert stopped(decided) == names
+    assert decided.reason.endswith("; stopping i-4: idle for 6m 00s; and 3 more")
+
+
 def test_given_a_worker_idle_within_the_limit_then_it_is_left_alone() -> None:
     assert decide(instance("i-1"), beats=(beat("i-1", "idle", idle_minutes=5),)).actions == ()
 
@@ -279,17 +300,42 @@ def test_given_a_worker_that_drains_without_end_then_its_instance_is_stopped() -
     assert stopped(decide(instance("i-1"), beats=(beat("i-1", "draining", idle_minutes=6),))) == ["i-1"]
 
 
-def test_given_a_worker_silent_beyond_the_limit_then_its_instance_is_stopped_even_while_work_waits() -> None:
-    decided = decide(instance("i-1"), beats=(beat("i-1", "busy", seconds_ago=241),), visible=5)
-    assert stopped(decided) == ["i-1"]
-    assert decided.reason.endswith("stopping i-1: no heartbeat for 4m 01s")
+def test_given_a_silent_worker_then_tick_by_tick_it_is_marked_rebooted_marked_again_and_stopped_with_an_alarm() -> None:
+    """A worker that died at noon: its instance with the tags as each tick finds and leaves them."""
+    found, last_beat, now, did = instance("i-1"), beat("i-1", seconds_ago=0), NOW, []
+    for _ in range(20):
+        now += timedelta(minutes=1)
+        observation = Observation(QueueDepth(), LockState(), (found,), {"i-1": last_beat})
+        decided = plan(observation, POLICY, now)
+        for action in decided.actions:
+            did.append((type(action), int((now - NOW).total_seconds() // 60), bool(decided.alarms)))
+            if isinstance(action, MarkSuspect):
+                found = replace(found, suspect_since=now)
+            if isinstance(action, RebootInstance):
+                found = replace(found, rebooted_at=now)
+        if StopInstance in [kind for kind, _, _ in did]:
+            break
+    # silent limit 4 min, then a look in between; boot limit 5 min, then a look in between
+    assert did == [
+        (MarkSuspect, 5, False),
+        (RebootInstance, 6, False),
+        (MarkSuspect, 12, False),
+        (StopInstance, 13, True),
+    ]
 
 
-@pytest.mark.parametrize(("minutes", "expected"), [(9, []), (9.1, ["i-1"])])
-def test_given_no_heartbeat_at_all_then_the_instance_is_stopped_after_the_boot_and_the_silent_limit(
-    minutes: float, expected: list[str]
+def test_given_a_marked_worker_that_speaks_again_then_nothing_is_done_and_a_later_silence_begins_with_a_mark() -> None:
+    marked = replace(instance("i-1"), suspect_since=ago(30))
+    assert decide(marked, beats=(beat("i-1", "busy"),)).actions == ()
+    silent_again = decide(marked, beats=(beat("i-1", "busy", seconds_ago=600),))
+    assert [type(action) for action in silent_again.actions] == [MarkSuspect]
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(5, []), (5.1, [MarkSuspect])])
+def test_given_no_heartbeat_since_the_start_then_the_instance_is_marked_after_the_boot_limit(
+    minutes: float, expected: list[type]
 ) -> None:
-    assert stopped(decide(instance("i-1", minutes=minutes))) == expected
+    assert [type(action) for action in decide(instance("i-1", minutes=minutes)).actions] == expected
 
 
 def test_given_an_instance_pending_for_hours_then_it_is_not_stopped_because_ec2_would_refuse() -> None:

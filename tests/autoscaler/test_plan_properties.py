@@ -1,12 +1,14 @@
 """Rules that hold for whatever the autoscaler may see."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.model import Instance, Observation, Plan, Policy, StartInstance, StopInstance
+from autoscaler.model import Instance, Observation, Plan, Policy, RebootInstance, StartInstance, StopInstance
 from autoscaler.plan import plan
+from autoscaler.policy import QuietHours
 from shared.ledger import Heartbeat
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
@@ -40,6 +42,10 @@ def an_instance(name: str) -> st.SearchStrategy[Instance]:
         launch_time=moments,
         owned_since=st.none() | moments,
         hold=st.sampled_from([False, False, False, True]),
+        availability_zone=st.sampled_from(["", "us-east-1a", "us-east-1b"]),
+        stopped_at=st.none() | moments,
+        suspect_since=st.none() | moments,
+        rebooted_at=st.none() | moments,
     )
 
 
@@ -49,6 +55,9 @@ def a_heartbeat(name: str) -> st.SearchStrategy[Heartbeat]:
         "state": st.sampled_from(["starting", "idle", "idle", "busy", "locked", "draining"]),
         "beat_at": recent,
         "idle_since": st.none() | recent | moments,
+        "progress_at": st.none() | recent | moments,
+        "jobs_done": st.integers(0, 2),
+        "real_time_factor": st.none() | st.floats(0, 100),
     }
     return st.fixed_dictionaries(fields).map(lambda values: Heartbeat(**values))
 
@@ -57,7 +66,16 @@ instances = (st.just(set(IDS)) | st.sets(st.sampled_from(IDS))).flatmap(
     lambda names: st.tuples(*map(an_instance, sorted(names)))
 )
 heartbeats = st.fixed_dictionaries({}, optional={name: a_heartbeat(name) for name in IDS})
-complete = st.builds(Observation, queue=queues, lock=st.just(LockState()), instances=instances, heartbeats=heartbeats)
+memory = {
+    "confirmations": st.lists(queues, max_size=2).map(tuple),
+    "invalid_heartbeats": st.frozensets(st.sampled_from(IDS), max_size=2),
+    "oldest_waits": st.none() | st.integers(0, 7200).map(lambda seconds: timedelta(seconds=seconds)),
+    "gpu_seconds_today": st.none() | st.floats(0, 200_000),
+    "blocked_zones": st.dictionaries(st.sampled_from(["us-east-1a", "us-east-1b"]), moments),
+}
+complete = st.builds(
+    Observation, queue=queues, lock=st.just(LockState()), instances=instances, heartbeats=heartbeats, **memory
+)
 observations = complete | st.builds(
     Observation,
     queue=st.none() | queues,
@@ -65,8 +83,9 @@ observations = complete | st.builds(
     instances=st.none() | instances,
     heartbeats=st.none() | heartbeats,
     problems=st.just(("could not read something (Throttling)",)),
+    **memory,
 )
-policies = st.builds(
+plain = st.builds(
     Policy,
     max_instances=st.sampled_from([0, 1, 2, 4, 6, 9]),
     target_drain_seconds=st.integers(1, 900),
@@ -75,7 +94,21 @@ policies = st.builds(
     boot_limit=limits,
     idle_limit=limits,
     silent_limit=limits,
+    stuck_limit=limits,
+    max_run=limits,
 )
+thrifty = st.builds(
+    replace,
+    plain,
+    min_instances=st.integers(0, 3),
+    start_min_jobs=st.integers(1, 1000),
+    start_max_wait=limits,
+    start_doubt=limits,
+    daily_gpu_seconds=st.none() | st.floats(1, 200_000),
+    budget_override_until=st.none() | moments,
+    quiet_hours=st.sampled_from([None, QuietHours(time(11), time(14)), QuietHours(time(14), time(11))]),
+)
+policies = plain | thrifty
 
 
 def seen(observation: Observation) -> dict[str, Instance]:
@@ -84,6 +117,12 @@ def seen(observation: Observation) -> dict[str, Instance]:
 
 def stops(decided: Plan) -> list[str]:
     return [action.instance_id for action in decided.actions if isinstance(action, StopInstance)]
+
+
+def disturbed(decided: Plan) -> list[str]:
+    """Instances that are stopped or rebooted."""
+    kinds = (StopInstance, RebootInstance)
+    return [action.instance_id for action in decided.actions if isinstance(action, kinds)]
 
 
 def starts(decided: Plan) -> list[StartInstance]:
@@ -97,24 +136,58 @@ def test_while_the_lock_is_held_there_are_no_actions(observation: Observation, p
 
 
 @given(observations, policies)
-def test_a_partial_observation_never_stops_anything(observation: Observation, policy: Policy) -> None:
+def test_a_partial_observation_never_stops_or_reboots_anything(observation: Observation, policy: Policy) -> None:
     if None in (observation.queue, observation.instances, observation.heartbeats):
-        assert stops(plan(observation, policy, NOW)) == []
+        assert disturbed(plan(observation, policy, NOW)) == []
 
 
 @given(observations, policies)
-def test_only_owned_running_instances_that_nobody_holds_are_stopped(observation: Observation, policy: Policy) -> None:
-    for name in stops(plan(observation, policy, NOW)):
+def test_only_owned_running_instances_that_nobody_holds_and_whose_heartbeat_is_known_are_disturbed(
+    observation: Observation, policy: Policy
+) -> None:
+    for name in disturbed(plan(observation, policy, NOW)):
         instance = seen(observation)[name]
         assert (instance.owned, instance.hold, instance.state) == (True, False, "running")
+        assert name not in observation.invalid_heartbeats
 
 
 @given(observations, policies)
-def test_a_fresh_worker_that_is_busy_or_locked_is_never_stopped(observation: Observation, policy: Policy) -> None:
-    for name in stops(plan(observation, policy, NOW)):
+def test_a_worker_with_work_that_speaks_and_gets_on_is_never_disturbed(
+    observation: Observation, policy: Policy
+) -> None:
+    for name in disturbed(plan(observation, policy, NOW)):
         heartbeat = observation.heartbeat_of(seen(observation)[name])
-        fresh = heartbeat is not None and NOW - heartbeat.beat_at <= policy.silent_limit
-        assert not (fresh and heartbeat is not None and heartbeat.state in {"busy", "locked"})
+        if heartbeat is not None and NOW - heartbeat.beat_at <= policy.silent_limit:
+            stuck = heartbeat.progress_at is not None and NOW - heartbeat.progress_at > policy.stuck_limit
+            assert heartbeat.state != "locked"
+            assert heartbeat.state != "busy" or stuck
+
+
+@given(observations, policies)
+def test_a_dead_worker_is_stopped_only_after_a_reboot_in_this_run_and_a_mark_after_it(
+    observation: Observation, policy: Policy
+) -> None:
+    for name in stops(plan(observation, policy, NOW)):
+        instance = seen(observation)[name]
+        heartbeat = observation.heartbeat_of(instance)
+        if heartbeat is None:
+            assert instance.rebooted_at is not None
+            assert instance.suspect_since is not None
+            assert instance.run_start <= instance.rebooted_at <= instance.suspect_since
+
+
+@given(observations, thrifty)
+def test_nothing_starts_in_quiet_hours_over_the_budget_or_in_a_full_zone(
+    observation: Observation, policy: Policy
+) -> None:
+    for start in starts(plan(observation, policy, NOW)):
+        assert policy.quiet_hours is None or not policy.quiet_hours.include(NOW)
+        overridden = policy.budget_override_until is not None and policy.budget_override_until > NOW
+        if policy.daily_gpu_seconds is not None and not overridden:
+            assert observation.gpu_seconds_today is not None
+            assert observation.gpu_seconds_today < policy.daily_gpu_seconds
+        zones = {seen(observation)[name].availability_zone for name in start.candidates}
+        assert all(until <= NOW for zone, until in observation.blocked_zones.items() if zone in zones)
 
 
 @given(observations, policies)
@@ -129,27 +202,46 @@ def test_only_stopped_instances_that_nobody_holds_are_started_and_only_for_waiti
     observation: Observation, policy: Policy
 ) -> None:
     for start in starts(plan(observation, policy, NOW)):
-        assert observation.queue is not None
-        assert observation.queue.visible > 0
+        least = observation.least_queue()
+        assert least is not None
+        assert least.visible > 0 or policy.min_instances > 0
         chosen = [seen(observation)[name] for name in start.candidates]
         assert all(instance.state == "stopped" and not instance.hold for instance in chosen)
 
 
-@given(observations, policies)
+@given(observations, plain)
 def test_waiting_work_with_nothing_running_and_a_startable_instance_always_starts_one(
     observation: Observation, policy: Policy
 ) -> None:
-    fleet = observation.instances or ()
+    fleet, least = observation.instances or (), observation.least_queue()
     must_start = (
         not observation.lock.held
-        and observation.queue is not None
-        and observation.queue.visible > 0
+        and least is not None
+        and least.visible > 0
         and policy.max_instances > 0
         and all(instance.state in {"stopped", "stopping"} for instance in fleet)
         and any(instance.state == "stopped" and not instance.hold for instance in fleet)
+        # a start of a moment ago counts as running, and a full zone rests
+        and not any(instance.owned_since and NOW - instance.owned_since < timedelta(minutes=1) for instance in fleet)
+        and all(until <= NOW for until in observation.blocked_zones.values())
     )
     if must_start:
         assert len(starts(plan(observation, policy, NOW))) == 1
+
+
+@given(observations, thrifty)
+def test_work_that_has_waited_longer_than_every_rule_allows_is_started_for(
+    observation: Observation, policy: Policy
+) -> None:
+    patient = replace(
+        observation,
+        oldest_waits=max(policy.start_max_wait, policy.start_doubt),
+        gpu_seconds_today=0,
+        blocked_zones={},
+        lock=LockState(),
+    )
+    bold = replace(policy, start_min_jobs=1, start_doubt=timedelta(0), quiet_hours=None)
+    assert starts(plan(patient, replace(policy, quiet_hours=None), NOW)) == starts(plan(patient, bold, NOW))
 
 
 @given(observations, policies)

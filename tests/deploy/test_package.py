@@ -98,7 +98,7 @@ def call_in_bare_interpreter(cloud: "Cloud", component: Component, tmp_path: Pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # what the function prints itself comes before
     return answer
 
 

@@ -93,8 +93,9 @@ def test_reading_everything_is_allowed_only_where_aws_knows_no_resources(fleet: 
         ),
         (
             "autoscaler",
-            {"s3:ListBucket", "s3:GetObject", "sqs:GetQueueAttributes", "dynamodb:BatchGetItem"}
-            | {"ec2:DescribeInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:CreateTags", "ec2:DeleteTags"}
+            {"s3:ListBucket", "s3:GetObject", "sqs:GetQueueAttributes"}
+            | {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "ec2:DescribeInstances"}
+            | {"ec2:StartInstances", "ec2:StopInstances", "ec2:RebootInstances", "ec2:CreateTags", "ec2:DeleteTags"}
             | {"logs:CreateLogStream", "logs:PutLogEvents"},
         ),
         (
@@ -183,10 +184,18 @@ def test_the_autoscaler_marks_instances_of_the_fleet_and_cannot_touch_another_ta
     assert conditions == 2 * [
         {
             "StringEquals": {"aws:ResourceTag/scribefleet:fleet": fleet.name},
-            "ForAllValues:StringEquals": {"aws:TagKeys": ["scribefleet:started-at"]},
+            "ForAllValues:StringEquals": {
+                "aws:TagKeys": ["scribefleet:started-at", "scribefleet:suspect-since", "scribefleet:rebooted-at"]
+            },
             "Null": {"aws:TagKeys": "false"},
         }
     ]
+
+
+def test_the_autoscaler_writes_its_own_record_and_no_other_item_of_the_ledger(fleet: "Fleet") -> None:
+    (condition,) = [condition for action, _, condition in grants(fleet, "autoscaler") if action == "dynamodb:PutItem"]
+
+    assert condition == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["autoscaler"]}}
 
 
 def test_a_worker_stops_nothing_but_itself(fleet: "Fleet") -> None:

@@ -96,6 +96,8 @@ def test_settings_take_every_number_that_a_parameter_allows(template: dict[str, 
         ("ExistingBucketName", ["", "my.recordings-1"], ["ab", "Upper", "a/b"]),
         ("WorkerExtraEnvironment", ["", "A=", "_A1=x y=z"], ["A", "1A=x", "A B=x", "A=x\nB=y"]),
         ("PowerOffCommand", ["", "systemctl poweroff"], ["a\nb"]),
+        ("QuietHours", ["", "22:00-06:00"], ["22-6", "24:00-06:00", "22:00"]),
+        ("BudgetOverrideUntil", ["", "2026-03-01T18:00Z", "2026-03-01T18:00:30Z"], ["2026-03-01", "18:00", "tomorrow"]),
         ("ScanSchedule", ["rate(2 hours)", "cron(0 */2 * * ? *)"], ["", "2 hours"]),
     ],
 )

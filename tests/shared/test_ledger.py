@@ -171,11 +171,12 @@ def test_a_heartbeat_is_read_as_it_was_written(ledger: Ledger, clock: "FakeClock
         idle_since=now - timedelta(minutes=2),
         jobs_done=17,
         real_time_factor=23.45,
+        progress_at=now - timedelta(seconds=40),
     )
 
     ledger.beat(beat)
 
-    assert ledger.heartbeats(["i-1"]) == {"i-1": beat}
+    assert ledger.heartbeats(["i-1"]).valid == {"i-1": beat}
 
 
 def test_a_worker_that_has_work_again_is_no_longer_idle(ledger: Ledger, clock: "FakeClock") -> None:
@@ -183,20 +184,20 @@ def test_a_worker_that_has_work_again_is_no_longer_idle(ledger: Ledger, clock: "
 
     ledger.beat(Heartbeat(instance_id="i-1", state="busy", beat_at=clock.now()))
 
-    assert ledger.heartbeats(["i-1"])["i-1"].idle_since is None
+    assert ledger.heartbeats(["i-1"]).valid["i-1"].idle_since is None
 
 
 def test_an_instance_that_never_spoke_has_no_heartbeat(ledger: Ledger, clock: "FakeClock") -> None:
     ledger.beat(beat_of("i-1", clock))
 
-    assert set(ledger.heartbeats(["i-1", "i-2"])) == {"i-1"}
-    assert ledger.heartbeats([]) == {}
+    assert set(ledger.heartbeats(["i-1", "i-2"]).valid) == {"i-1"}
+    assert ledger.heartbeats([]).valid == {}
 
 
 def test_an_instance_that_is_asked_for_twice_is_read_once(ledger: Ledger, clock: "FakeClock") -> None:
     ledger.beat(beat_of("i-1", clock))
 
-    assert set(ledger.heartbeats(["i-1", "i-1"])) == {"i-1"}
+    assert set(ledger.heartbeats(["i-1", "i-1"]).valid) == {"i-1"}
 
 
 def test_more_heartbeats_than_fit_into_one_read_are_all_found(ledger: Ledger, clock: "FakeClock") -> None:
@@ -204,7 +205,7 @@ def test_more_heartbeats_than_fit_into_one_read_are_all_found(ledger: Ledger, cl
     for instance_id in ids:
         ledger.beat(beat_of(instance_id, clock))
 
-    assert set(ledger.heartbeats(ids)) == set(ids)
+    assert set(ledger.heartbeats(ids).valid) == set(ids)
 
 
 def test_keys_that_dynamodb_did_not_get_to_are_asked_for_again(
@@ -215,7 +216,7 @@ def test_keys_that_dynamodb_did_not_get_to_are_asked_for_again(
     nothing = {"Responses": {}, "UnprocessedKeys": {"ledger": {"Keys": [key]}}}
     faults.answer(cloud.dynamodb, "BatchGetItem", nothing)
 
-    assert set(ledger.heartbeats(["i-1"])) == {"i-1"}
+    assert set(ledger.heartbeats(["i-1"]).valid) == {"i-1"}
     assert faults.hits["BatchGetItem"] == 1
 
 
@@ -230,14 +231,18 @@ def test_heartbeats_that_stay_unread_are_an_error_and_not_silence(
         ledger.heartbeats(["i-1"])
 
 
-def test_a_heartbeat_that_is_not_valid_is_an_error(cloud: "Cloud", ledger: Ledger) -> None:
+def test_a_heartbeat_that_is_not_valid_is_named_and_spoils_no_other(
+    cloud: "Cloud", ledger: Ledger, clock: "FakeClock"
+) -> None:
+    ledger.beat(beat_of("i-2", clock))
     cloud.dynamodb.put_item(
         TableName="ledger",
         Item={"sessionPath": {"S": "worker#i-1"}, "chunk": {"S": "heartbeat"}, "state": {"S": "asleep"}},
     )
 
-    with pytest.raises(LedgerError, match="heartbeat"):
-        ledger.heartbeats(["i-1"])
+    found = ledger.heartbeats(["i-1", "i-2", "i-3"])
+
+    assert (set(found.valid), set(found.invalid)) == ({"i-2"}, {"i-1"})
 
 
 # --- the table is away

@@ -146,3 +146,13 @@ def test_every_number_has_a_lower_and_an_upper_bound_that_hold_its_default(
     environment.setenv((ENV_PREFIX + name).upper(), str(schema["maximum"] + 1))
     (line,) = complaint()
     assert line.startswith((ENV_PREFIX + name).upper())
+
+
+def test_a_fleet_whose_instances_come_from_a_group_names_it(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SCRIBEFLEET_CAPACITY_PROVIDER", "asg")
+
+    (line,) = complaint()
+
+    assert line.startswith("SCRIBEFLEET_AUTO_SCALING_GROUP is wrong (")
+    environment.setenv("SCRIBEFLEET_AUTO_SCALING_GROUP", "workers")
+    assert load_settings().auto_scaling_group == "workers"

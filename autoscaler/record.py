@@ -1,0 +1,119 @@
+"""What ticks tell the next one, and how it follows from what a tick saw. Pure; `autoscaler.record_store` keeps it.
+
+Nothing that decides whether work is done rests on it: without it the autoscaler still starts what work needs and stops
+what is idle. It says since when work waits, what the day has cost, and where AWS had no capacity a moment ago.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+
+from pydantic import AwareDatetime
+
+from autoscaler.model import Instance, Observation, Outcome
+from shared.messages import WireModel
+
+NO_CAPACITY = "InsufficientInstanceCapacity"
+# A start is billed for a minute at least (EC2 pricing, "On-Demand").
+_SHORTEST_BILL = timedelta(minutes=1)
+_BACK_OFF_MINUTES = (1, 2, 4, 8, 15)
+# Blocks that ended this long ago are forgotten: the next one is a first again.
+_FORGET = timedelta(hours=1)
+
+
+class ZoneBlock(WireModel):
+    """AWS had no capacity in a zone: how many times in a row, and until when it is not asked again."""
+
+    failures: int
+    until: AwareDatetime
+
+
+class TickRecord(WireModel):
+    """The record that ticks share.
+
+    Attributes:
+        version: counts the writes; a tick writes only over the version that it has read.
+        ticked_at: when the last tick decided.
+        waiting_since: since when each tick has seen waiting work; absent when the last one saw none.
+        counted_until: up to when `gpu_seconds` is complete.
+        gpu_seconds: seconds that owned instances have run in the day (UTC) of `counted_until`.
+    """
+
+    version: int = 0
+    ticked_at: AwareDatetime | None = None
+    waiting_since: AwareDatetime | None = None
+    counted_until: AwareDatetime | None = None
+    gpu_seconds: float = 0
+    zones: Mapping[str, ZoneBlock] = {}
+
+    def after(self, observation: Observation, now: datetime) -> "TickRecord":
+        """The record as the tick that saw `observation` at `now` writes it."""
+        fields: dict[str, object] = {"version": self.version + 1, "ticked_at": now}
+        queue = observation.least_queue()
+        if queue is not None:
+            fields["waiting_since"] = (self.waiting_since or now) if queue.visible else None
+        if observation.instances is not None:
+            fields["gpu_seconds"] = self._of(_day(now)) + self._seconds_since(observation.instances, now)
+            fields["counted_until"] = now
+        fields["zones"] = {zone: block for zone, block in self.zones.items() if now < block.until + _FORGET}
+        return self.model_copy(update=fields)
+
+    def with_zones(self, instances: Iterable[Instance], outcome: Outcome, fleet: str, now: datetime) -> "TickRecord":
+        """The record after the starts of this tick: zones without capacity rest, longer each time; others are free.
+
+        Returns:
+            This very record where nothing has changed.
+        """
+        zone_of = {instance.id: instance.availability_zone for instance in instances}
+        full = {zone_of.get(name, "") for name, code in outcome.blocked.items() if code == NO_CAPACITY} - {""}
+        free = {zone_of.get(name, "") for name in outcome.started} - full
+        zones = {zone: block for zone, block in self.zones.items() if zone not in free}
+        for zone in sorted(full):
+            failures = self.zones[zone].failures + 1 if zone in self.zones else 1
+            zones[zone] = ZoneBlock(failures=failures, until=now + back_off(fleet, zone, failures))
+        return self if zones == self.zones else self.model_copy(update={"zones": zones, "version": self.version + 1})
+
+    def recalled(self, observation: Observation, now: datetime) -> Observation:
+        """The observation with what the record, brought up to `now` by `after`, tells about it."""
+        waits = None if observation.queue is None else now - (self.waiting_since or now)
+        known = observation.instances is not None
+        return replace(
+            observation,
+            oldest_waits=waits,
+            gpu_seconds_today=self._of(_day(now)) if known else None,
+            blocked_zones={zone: block.until for zone, block in self.zones.items() if now < block.until},
+        )
+
+    def _of(self, day: date) -> float:
+        return self.gpu_seconds if self.counted_until and _day(self.counted_until) == day else 0
+
+    def _seconds_since(self, instances: Iterable[Instance], now: datetime) -> float:
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        begin = max(midnight, self.counted_until or midnight)
+        return sum(_ran(instance, begin, now) for instance in instances if instance.owned)
+
+
+def back_off(fleet: str, zone: str, failures: int) -> timedelta:
+    """How long a zone rests after so many refusals in a row: 1, 2, 4, 8, then 15 minutes, each a quarter more or less.
+
+    The deviation is drawn from the names, so fleets do not ask all at once and the same case gives the same answer.
+    """
+    minutes = _BACK_OFF_MINUTES[min(failures, len(_BACK_OFF_MINUTES)) - 1]
+    draw = sha256(f"{fleet}/{zone}/{failures}".encode()).digest()[0] / 255
+    return timedelta(minutes=minutes) * (0.75 + draw / 2)
+
+
+def _ran(instance: Instance, begin: datetime, now: datetime) -> float:
+    """Seconds of its last run that are billed between `begin` and `now`; none before it has come up."""
+    first = max(begin, instance.run_start)
+    if instance.state == "running":
+        return max(0.0, (now - first).total_seconds())
+    ended = instance.stopped_at
+    if ended is None or ended <= begin:
+        return 0.0
+    return max(0.0, (max(ended, instance.run_start + _SHORTEST_BILL) - first).total_seconds())
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
