@@ -4,7 +4,6 @@ A thin shell: it puts the autoscaler together at the first call, lets each call 
 Importing it reads nothing of the environment and makes no client.
 """
 
-import json
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from autoscaler.tick import Autoscaler
 from shared.clock import Clock, SystemClock
 from shared.errors import InstanceError
 from shared.logs import configure_logging
+from shared.metrics import write_line
 from shared.settings import load_settings
 
 
@@ -37,8 +37,7 @@ class Handler:
             self._autoscaler = self._put_together()
         result = self._autoscaler.tick()
         for line in metric_lines(result, self._autoscaler.fleet):
-            # CloudWatch reads metrics only from lines that are theirs alone, so not from among the log's events.
-            sys.stdout.write(json.dumps(line) + "\n")
+            write_line(line, sys.stdout)
         if result.outcome.failed:
             refused = ", ".join(f"{instance} ({code})" for instance, code in result.outcome.failed.items())
             raise InstanceError(f"AWS refused to change {refused}")

@@ -20,6 +20,7 @@ class BusyMeter:
         self._mutex = threading.Lock()
         self._active = 0
         self._counted_to = 0.0
+        self._seconds = 0.0
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -34,5 +35,12 @@ class BusyMeter:
             with self._mutex:
                 now = self._clock.monotonic()
                 self._on_work(now - self._counted_to)
+                self._seconds += now - self._counted_to
                 self._counted_to = now
                 self._active -= 1
+
+    @property
+    def seconds(self) -> float:
+        """How long the model has been at work up to now; what has gone by of a window under way counts."""
+        with self._mutex:
+            return self._seconds + (self._clock.monotonic() - self._counted_to if self._active else 0)

@@ -63,7 +63,7 @@ class Pipeline:
         self._settings = settings
         self._chooser = Chooser.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
-        self._meter = BusyMeter(worker.clock, on_work)
+        self.meter = BusyMeter(worker.clock, on_work)
         self.in_hand = InHand(settings)
         self._changed = self.in_hand.changed
         # What each thread goes on with at once, beside the window that is being planned.
@@ -213,7 +213,7 @@ class Pipeline:
             transcriber = self._transcriber(batch[0])
             for job in jobs:
                 self._worker.leases.begin(job.prepared.message)
-            with self._meter.working():
+            with self.meter.working():
                 heard = transcriber.transcribe([task.speech for task in batch], should_abort=self._stop.must_abort)
         except TranscriberBrokenError as error:
             log.error("transcriber_broken", error=str(error))

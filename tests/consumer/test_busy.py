@@ -39,6 +39,20 @@ def test_time_in_which_windows_overlap_counts_once(clock: "FakeClock") -> None:
     assert sum(spans) == 9
 
 
+def test_a_window_under_way_counts_up_to_now(clock: "FakeClock") -> None:
+    spans: list[float] = []
+    meter = BusyMeter(clock, spans.append)
+    with meter.working():
+        clock.advance(3)
+    clock.advance(100)
+    with meter.working():
+        clock.advance(4)
+        assert meter.seconds == 7
+        clock.advance(5)
+    clock.advance(100)
+    assert meter.seconds == 12
+
+
 def test_a_window_that_fails_was_work_too(clock: "FakeClock") -> None:
     spans: list[float] = []
     meter = BusyMeter(clock, spans.append)
