@@ -44,12 +44,23 @@ class Fleet:
     def name(self) -> str:
         return self.parameters["FleetName"]
 
-    def cloud_config(self) -> dict[str, Any]:
-        """The parsed user data of the pool's instances."""
+    def instances(self) -> list[dict[str, Any]]:
+        """All instances with the fleet's tag, as EC2 describes them."""
+        filters = [{"Name": "tag:scribefleet:fleet", "Values": [self.name]}]
+        pages = self.aws("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+        return [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
+
+    def launch_data(self) -> dict[str, Any]:
+        """What the newest version of the launch template gives an instance."""
         (version,) = self.aws("ec2").describe_launch_template_versions(
             LaunchTemplateId=self.outputs["WorkerLaunchTemplateId"], Versions=["$Latest"]
         )["LaunchTemplateVersions"]
-        text = base64.b64decode(version["LaunchTemplateData"]["UserData"]).decode()
+        data: dict[str, Any] = version["LaunchTemplateData"]
+        return data
+
+    def cloud_config(self) -> dict[str, Any]:
+        """The parsed user data of the workers' instances."""
+        text = base64.b64decode(self.launch_data()["UserData"]).decode()
         # Without this first line cloud-init takes the rest for nothing that it knows.
         assert text.startswith("#cloud-config\n")
         config: dict[str, Any] = yaml.safe_load(text)
@@ -145,6 +156,6 @@ def _surroundings(aws: AwsClient) -> dict[str, str]:
         "ScannerCodeKey": "scanner.zip",
         "AutoscalerCodeKey": "autoscaler.zip",
         "ImageId": "ami-12c6146b",
-        "SubnetId": subnet["SubnetId"],
+        "SubnetIds": subnet["SubnetId"],
         "VpcId": subnet["VpcId"],
     }

@@ -1,0 +1,1 @@
+"""The operator's look at the fleet's alarms, and the proof that they reach someone."""
