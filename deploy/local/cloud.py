@@ -23,13 +23,16 @@ from shared.errors import ScribefleetError
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
 
 REGION = "us-east-1"
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
@@ -88,6 +91,19 @@ class EmbeddedCloud:
             "NO_PROXY": "127.0.0.1",
         }
 
+    def role_environment(self, role_arn: str, session_name: str) -> dict[str, str]:
+        """`environment`, with credentials of a role as AWS hands them to what runs under it.
+
+        Args:
+            session_name: as AWS names the session: the instance's id on an instance, the function's name in a function.
+        """
+        credentials = self.sts().assume_role(RoleArn=role_arn, RoleSessionName=session_name)["Credentials"]
+        return self.environment | {
+            "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": credentials["SessionToken"],
+        }
+
     def s3(self) -> "S3Client":
         return self._session().client("s3", endpoint_url=self.endpoint, config=Config(max_pool_connections=32))
 
@@ -105,6 +121,15 @@ class EmbeddedCloud:
 
     def lambdas(self) -> "LambdaClient":
         return self._session().client("lambda", endpoint_url=self.endpoint)
+
+    def autoscaling(self) -> "AutoScalingClient":
+        return self._session().client("autoscaling", endpoint_url=self.endpoint)
+
+    def iam(self) -> "IAMClient":
+        return self._session().client("iam", endpoint_url=self.endpoint)
+
+    def sts(self) -> "STSClient":
+        return self._session().client("sts", endpoint_url=self.endpoint)
 
     def cloudformation(self) -> "CloudFormationClient":
         return self._session().client("cloudformation", endpoint_url=self.endpoint)
@@ -124,7 +149,7 @@ class EmbeddedCloud:
             "CodeBucket": _CODE_BUCKET,
             **{f"{component.capitalize()}CodeKey": f"{component}.zip" for component in _COMPONENTS},
             "ImageId": "ami-12c6146b",
-            "SubnetId": subnet["SubnetId"],
+            "SubnetIds": subnet["SubnetId"],
             "VpcId": subnet["VpcId"],
         }
         cloudformation = self.cloudformation()
@@ -142,9 +167,10 @@ class EmbeddedCloud:
             raise EmbeddedCloudError(f"the stack was not created: {error}") from error
         described = cloudformation.describe_stacks(StackName=_STACK)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-        instances = tuple(outputs["InstanceIds"].split(","))
-        # What the template's user data does at the end of an instance's first boot.
-        self.ec2().stop_instances(InstanceIds=list(instances))
+        instances = tuple(filter(None, outputs.get("InstanceIds", "").split(",")))  # a group has none yet
+        if instances:
+            # What the template's user data does at the end of an instance's first boot.
+            self.ec2().stop_instances(InstanceIds=list(instances))
         return Stack(
             bucket=outputs["BucketName"],
             jobs_queue_url=outputs["JobsQueueUrl"],

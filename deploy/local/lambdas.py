@@ -1,7 +1,7 @@
 """Plays EventBridge and Lambda: a clock that invokes the deployed functions by the deployed rules.
 
-What runs, how often and with which variables is read back from the embedded cloud, so that a mistake in the template
-shows here. Each function runs in a process of its own, as in Lambda: kept warm, one event at a time.
+What runs, how often, under which role and with which variables is read back from the embedded cloud, so that a mistake
+in the template shows here. Each function runs in a process of its own, as in Lambda: kept warm, one event at a time.
 """
 
 import json
@@ -89,7 +89,7 @@ def deployed_functions(cloud: EmbeddedCloud, stack: Stack, log_directory: Path) 
             runtimes[name] = LambdaRuntime(
                 function["Handler"],
                 stack.code[component],
-                {**cloud.environment, **function["Environment"]["Variables"]},
+                {**cloud.role_environment(function["Role"], name), **function["Environment"]["Variables"]},
                 log_directory / f"lambda-{component}.log",
             )
             closing.callback(runtimes[name].close)

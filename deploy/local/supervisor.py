@@ -1,8 +1,8 @@
 """Plays EC2's hosts: an instance that starts gets a real worker process, one that stops loses it.
 
 It looks at the embedded cloud's instances as an observer, and only does what a host does by itself: boots (with the
-worker's settings from the instance's own user data), restarts a worker that fails, as systemd does, and powers off
-when the worker is gone for good. Who starts and stops instances is the fleet's business.
+worker's settings from the instance's own user data, under the role of its profile), restarts a worker that fails, as
+systemd does, and powers off when the worker is gone for good. Who starts and stops instances is the fleet's business.
 """
 
 import base64
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -20,6 +21,9 @@ from deploy.local.metadata_service import metadata_service
 from deploy.local.processes import clean_environment, end, start_tethered
 from shared.background import repeating
 from shared.instances import STARTED_AT_TAG, tags_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef
 
 WORKER_ENV_PATH = "/etc/scribefleet/worker.env"
 _LOOK_SECONDS = 0.3
@@ -93,7 +97,7 @@ class Supervisor:
         metadata = resources.enter_context(metadata_service(instance_id, "g4dn.xlarge", REGION))
         environment = clean_environment(
             {
-                **self._cloud.environment,
+                **self._cloud.role_environment(self._role_arn(), instance_id),
                 **self._worker_settings(),
                 "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata,
             }
@@ -134,15 +138,22 @@ class Supervisor:
             self._shut_down(instance_id)
 
     def _worker_settings(self) -> dict[str, str]:
-        """The worker's variables from the file that the instances' user data writes on their first boot.
+        """The worker's variables from the file that the instances' user data writes on their first boot."""
+        config = yaml.safe_load(base64.b64decode(self._launch_template()["UserData"]))
+        files = {entry["path"]: entry["content"] for entry in config["write_files"]}
+        lines = (line.partition("=") for line in files[WORKER_ENV_PATH].splitlines() if line.strip())
+        return {name: value for name, _, value in lines}
 
-        Read from the launch template: instances that the emulator's CloudFormation makes do not know theirs.
-        """
+    def _role_arn(self) -> str:
+        """The role of the instances' profile."""
+        profile = self._launch_template()["IamInstanceProfile"]["Arn"].rsplit("/", 1)[-1]
+        (role,) = self._cloud.iam().get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        return role["Arn"]
+
+    def _launch_template(self) -> "ResponseLaunchTemplateDataTypeDef":
+        """What the instances are made from; those that the emulator's CloudFormation made do not know it themselves."""
         (template,) = self._ec2.describe_launch_templates()["LaunchTemplates"]
         (version,) = self._ec2.describe_launch_template_versions(
             LaunchTemplateId=template["LaunchTemplateId"], Versions=["$Latest"]
         )["LaunchTemplateVersions"]
-        config = yaml.safe_load(base64.b64decode(version["LaunchTemplateData"]["UserData"]))
-        files = {entry["path"]: entry["content"] for entry in config["write_files"]}
-        lines = (line.partition("=") for line in files[WORKER_ENV_PATH].splitlines() if line.strip())
-        return {name: value for name, _, value in lines}
+        return version["LaunchTemplateData"]
