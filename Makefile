@@ -16,10 +16,13 @@ demo: .venv/local ## fill the gaps of real recordings on this machine and compar
 test: .venv/dev ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/dev ## check style and the template
+lint: .venv/dev ## check style, the template, and the host's scripts, container and services
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/cfn-lint deploy/template.yaml
+	$(BIN)/shellcheck .ci/run deploy/host/*.sh deploy/host/libexec/* scripts/*.sh
+	$(BIN)/hadolint deploy/host/Dockerfile
+	scripts/verify_units.sh
 
 types: .venv/dev ## check types
 	$(BIN)/mypy
@@ -37,6 +40,7 @@ lock: .venv/dev ## renew the pinned requirements
 	$(LOCK) --upgrade pyproject.toml --extra dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) requirements/lambda.in -c requirements/dev.txt -o requirements/lambda.txt
+	$(LOCK) pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist demo-recordings .mypy_cache .pytest_cache .ruff_cache .hypothesis

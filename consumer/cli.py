@@ -5,19 +5,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from pathlib import Path
 
 import click
 import structlog
 
 from consumer.gate import Gate
 from consumer.heart import Heart
-from consumer.instance import WorkerInstance
+from consumer.host import host_instance, lock_reader
 from consumer.jobqueue import JobQueue
 from consumer.leases import LeaseKeeper
-from consumer.membership import Membership
-from consumer.metadata import InstanceIdentity, instance_identity
+from consumer.metadata import instance_identity
+from consumer.metrics import WorkerMetrics
 from consumer.models import Models
+from consumer.notify import ServiceManager
 from consumer.record import RunRecord
 from consumer.retrying import Retrier
 from consumer.run import Runner, WorkerBrokenError
@@ -25,35 +26,45 @@ from consumer.selftest import self_test
 from consumer.session_audio import SessionAudio
 from consumer.stopping import StopRequest
 from consumer.transcriber import TranscriberBrokenError
+from consumer.watchdog import Progress, Watchdog
 from consumer.whisper import WhisperTranscriber
 from consumer.worker import Worker
 from shared import aws
 from shared.clock import Clock, SystemClock
 from shared.ledger import Ledger
-from shared.lock import LockState, SessionLock
 from shared.logs import configure_logging
+from shared.metrics import write_line
 from shared.settings import Settings, load_settings
 
 log = structlog.get_logger()
 
 # EX_TEMPFAIL of sysexits.h: the service manager starts the worker afresh.
 _EXIT_START_AFRESH = 75
+_ALIVE_FILE_SECONDS = 10.0
 
 
 @click.command()
 @click.option("--until-empty", is_flag=True, help="End when the queue stays empty, also where no instance is stopped.")
-def consume(*, until_empty: bool) -> None:
+@click.option(
+    "--alive-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that is touched every ten seconds while the worker gets on, for a container's health check.",
+)
+def consume(*, until_empty: bool, alive_file: Path | None) -> None:
     """Transcribe jobs from the queue until it stays empty, then stop this instance.
 
     Runs on the GPU host. Only an instance that the autoscaler started is stopped; anywhere else the worker keeps
     polling. SIGTERM and Ctrl-C finish the job in hand if it fits in SCRIBEFLEET_DRAIN_SECONDS, hand back the rest and
     write the report; a second one hands back at once.
 
+    As a systemd service of type notify it says when it is ready, and feeds the watchdog only while it gets on.
+
     Exit codes: 0 done or asked to stop, 1 an error, 2 wrong use or a wrong setting, 75 a job hung or the model is
     broken: start afresh.
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
+    manager = ServiceManager.from_environment(os.environ)
     clock = SystemClock()
     stop = StopRequest(clock, settings.drain_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,17 +81,33 @@ def consume(*, until_empty: bool) -> None:
             runner = Runner(
                 worker,
                 _load_models(settings, clock, record),
-                Gate(_lock(worker) if settings.lock_enabled else None, stop, clock),
+                Gate(lock_reader(worker.s3, settings, clock), stop, clock),
                 stop,
                 heart,
-                _instance(identity, settings, clock) if identity else None,
+                host_instance(identity, settings, clock) if identity else None,
                 record,
                 until_empty=until_empty,
             )
-            runner.run()
+            heart.turned()
+            manager.ready()
+            with _watchdog(Progress(heart, worker.leases, settings, clock), manager, alive_file).running():
+                runner.run()
+            manager.stopping()
         except (TranscriberBrokenError, WorkerBrokenError) as error:
             log.error("worker_broken", error=str(error))
             sys.exit(_EXIT_START_AFRESH)
+
+
+def _watchdog(progress: Progress, manager: ServiceManager, alive_file: Path | None) -> Watchdog:
+    watchers: list[Callable[[], None]] = []
+    interval = _ALIVE_FILE_SECONDS
+    if manager.watchdog_seconds:
+        watchers.append(manager.alive)
+        # sd_watchdog_enabled(3) advises half the time or less.
+        interval = min(interval, manager.watchdog_seconds / 3)
+    if alive_file:
+        watchers.append(alive_file.touch)
+    return Watchdog(progress.problem, watchers, interval if watchers else None)
 
 
 def _worker(worker_id: str, settings: Settings, clock: Clock) -> Worker:
@@ -97,20 +124,15 @@ def _worker(worker_id: str, settings: Settings, clock: Clock) -> Worker:
         Ledger(aws.dynamodb_client(), settings, clock),
         SessionAudio(s3, settings, retrier),
         retrier,
+        _metrics(settings, clock),
     )
 
 
-def _instance(identity: InstanceIdentity, settings: Settings, clock: Clock) -> WorkerInstance:
-    membership = None
-    if settings.capacity_provider == "asg":
-        group = settings.auto_scaling_group
-        membership = Membership(aws.autoscaling_client(), group, identity.instance_id, clock)
-    return WorkerInstance(aws.ec2_client(), identity, settings.power_off_command, membership)
-
-
-def _lock(worker: Worker) -> Callable[[], LockState]:
-    stale = timedelta(minutes=worker.settings.lock_stale_minutes)
-    return SessionLock(worker.s3, worker.settings.bucket, worker.clock, stale).read
+def _metrics(settings: Settings, clock: Clock) -> WorkerMetrics | None:
+    """Only for a log that machines read: `json` is what the template sets where CloudWatch takes the log in."""
+    if settings.log_format != "json":
+        return None
+    return WorkerMetrics(settings.fleet_name, clock, lambda line: write_line(line, sys.stdout))
 
 
 def _load_models(settings: Settings, clock: Clock, record: RunRecord) -> Models:

@@ -24,6 +24,8 @@ class Heart:
         self._jobs_done = 0
         self._real_time_factor: float | None = None
         self._progress_at: datetime | None = None
+        self.turned_at = clock.monotonic()
+        """When the worker's loop last went round, on the monotonic clock."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -44,6 +46,10 @@ class Heart:
             elif self._idle_since is None:
                 self._idle_since = self._clock.now()
         self.beat()
+
+    def turned(self) -> None:
+        """The worker's loop goes round: the thread that receives is alive."""
+        self.turned_at = self._clock.monotonic()
 
     def job_done(self, real_time_factor: float | None) -> None:
         """Count a finished job; said with the next beat. `real_time_factor` is the run's, up to now."""

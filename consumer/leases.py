@@ -82,6 +82,15 @@ class LeaseKeeper:
             if lease is None or lease.lost or self._clock.monotonic() >= lease.expires_at:
                 raise LeaseLostError("the lease on the job has run out")
 
+    def oldest_beginning(self) -> float | None:
+        """When the step that has been at work the longest began, on the monotonic clock; `None` when none is.
+
+        Takes no lock, as the keeper's thread may hold it during a call that hangs; making the list is one step of the
+        interpreter.
+        """
+        begun = [lease.begun_at for lease in list(self._leases.values())]
+        return min((moment for moment in begun if moment is not None), default=None)
+
     def extend_all(self) -> None:
         """Extend every lease that is not lost and whose job does not hang. Called by the keeper's thread."""
         now = self._clock.monotonic()

@@ -5,6 +5,7 @@ for a job that came before the announcement; look at the lock again, since a liv
 instance is stopped while it lasts; write the report, which nobody could write later; only then stop the instance.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,12 +15,14 @@ from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.instance import WorkerInstance
 from consumer.jobqueue import Message
+from consumer.metrics import INTERVAL_SECONDS
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import JobRecord, RunEnd, RunRecord, batch_report
 from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
 from consumer.worker import Worker
+from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_missing, is_retryable
 from shared.layout import PENDING_JOBS_KEY
 from shared.ledger import WorkerState
@@ -86,7 +89,7 @@ class Runner:
         """
         ended = False
         try:
-            with self.pipeline.running():
+            with self._saying_metrics(), self.pipeline.running():
                 ended = self._loop()
         finally:
             if not ended:
@@ -96,6 +99,7 @@ class Runner:
         """Returns whether the run came to its own end; else a stop was asked for."""
         empty_polls = 0
         while not self._stop.requested:
+            self.heart.turned()
             if self.pipeline.broken:
                 raise WorkerBrokenError("the worker cannot go on in this process")
             if self._gate.look().held:
@@ -106,7 +110,7 @@ class Runner:
             elif self.pipeline.idle:
                 empty_polls += 1
                 log.debug("empty_poll", in_a_row=empty_polls)
-                if empty_polls >= self.worker.settings.max_empty_polls:
+                if empty_polls >= self.worker.settings.empty_polls_before_end:
                     if self._end_run():
                         return True
                     empty_polls = 0
@@ -135,6 +139,7 @@ class Runner:
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
         """The next jobs; empty when there are none, `None` when the queue could not be asked."""
+        self.heart.turned()
         try:
             messages = self.worker.queue.receive(room, wait=wait)
         except AWS_ERRORS as error:
@@ -151,7 +156,7 @@ class Runner:
         """Wait until nothing is in hand."""
         self.pipeline.settle()
         while not self.pipeline.wait(_LOOK_SECONDS, until=lambda: self.pipeline.idle) and not self.pipeline.broken:
-            pass
+            self.heart.turned()
 
     def _becomes(self, state: WorkerState) -> None:
         self.heart.becomes(state)
@@ -163,9 +168,20 @@ class Runner:
         if record:
             self.record.add(record)
             self.heart.job_done(self.record.real_time_factor)
+            if self.worker.metrics:
+                self.worker.metrics.ended(record)
 
     def _worked(self, seconds: float) -> None:
         self.record.worked(seconds)
+
+    # --- metrics
+
+    def _saying_metrics(self) -> AbstractContextManager[None]:
+        return repeating(self._say_metrics, INTERVAL_SECONDS, "metrics") if self.worker.metrics else nullcontext()
+
+    def _say_metrics(self) -> None:
+        if self.worker.metrics:
+            self.worker.metrics.say(self.pipeline.meter.seconds)
 
     # --- the lock
 
@@ -175,6 +191,7 @@ class Runner:
         self._work_off()
         self._becomes("locked")
         while not self._stop.requested and self._gate.look().held:
+            self.heart.turned()
             self._stop.wait(self.worker.settings.lock_poll_seconds)
         self._becomes("idle")
 
@@ -196,6 +213,9 @@ class Runner:
 
     def _report(self, *, interrupted: bool) -> bool:
         """Write the run's report and begin the record of the next run; returns whether the instance is owned."""
+        self.heart.turned()
+        # Before the instance may be stopped: what is said after that no longer leaves the host.
+        self._say_metrics()
         now = self.worker.clock.now()
         settings = self.worker.settings
         run = self._instance.run() if self._instance else None

@@ -15,6 +15,7 @@ import structlog
 from consumer.audio import DecodedAudio
 from consumer.jobqueue import JobQueue, Message
 from consumer.leases import LeaseKeeper
+from consumer.metrics import WorkerMetrics
 from consumer.publish import Existing, existing_transcript, publish
 from consumer.record import JobRecord
 from consumer.retrying import Retrier
@@ -69,6 +70,9 @@ class Worker:
     """The steps of a job. Each of those that end one returns what became of it, for the run's report.
 
     `None` stands for a job that went back to the queue or to another worker.
+
+    Attributes:
+        metrics: absent where nobody reads metrics from the log.
     """
 
     worker_id: str
@@ -80,6 +84,7 @@ class Worker:
     ledger: Ledger
     audio: SessionAudio
     retrier: Retrier
+    metrics: WorkerMetrics | None = None
     _unexpected: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)
 

@@ -24,7 +24,10 @@ def page() -> str:
     """The page as it should be."""
     schema = Settings.model_json_schema()["properties"]
     # Pydantic lists a base class's fields first; a reader looks first for what is required, and that is the fleet's.
-    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in ModelSettings.model_fields)
+    fields = sorted(
+        Settings.model_fields.items(),
+        key=lambda item: (item[0] in ModelSettings.model_fields, not item[1].is_required()),
+    )
     rows = (
         f"| `{(ENV_PREFIX + name).upper()}` | {field.description} | {_default(field)} | {_allowed(schema[name])} |"
         for name, field in fields

@@ -13,12 +13,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.errors import ConfigurationError
 
 ENV_PREFIX = "SCRIBEFLEET_"
+# Without work, after which even a worker that may be one of `min_instances` ends: nobody may be there to end it.
+_KEPT_SECONDS = 3600
+
+_CONFIG = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
 
 class ModelSettings(BaseSettings):
     """What the speech model needs; all of it has defaults, so the model's commands run without a fleet."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = _CONFIG
 
     model: str = Field(default="small.en", min_length=1, description="Name of the Whisper model.")
     model_dir: Path | None = Field(
@@ -68,22 +72,15 @@ class ModelSettings(BaseSettings):
     )
 
 
-class Settings(ModelSettings):
-    """One fleet's settings. Build it with `load_settings`, which turns what is wrong into one readable line each."""
+class HostSettings(BaseSettings):
+    """What a host's end rests on: whose it is, the lock, the way to stop it.
 
-    # --- where things are
+    Apart from the rest because what ended the worker for good may be any other setting that is wrong.
+    """
+
+    model_config = _CONFIG
+
     bucket: str = Field(min_length=3, description="Name of the S3 bucket that holds the recordings.")
-    jobs_queue_url: str = Field(min_length=1, description="URL of the SQS queue for jobs that scans find.")
-    priority_queue_url: str = Field(
-        min_length=1, description="URL of the SQS queue for jobs that someone waits for; polled first."
-    )
-    dead_letter_queue_url: str = Field(min_length=1, description="URL of the SQS dead-letter queue of both job queues.")
-    table_name: str = Field(min_length=3, description="Name of the DynamoDB table that is the ledger.")
-    fleet_name: str = Field(
-        default="scribefleet",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
-        description="Value of the tag `scribefleet:fleet` on the instances of the pool.",
-    )
 
     # --- logging
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -106,6 +103,48 @@ class Settings(ModelSettings):
     )
     lock_poll_seconds: float = Field(
         default=10, gt=0, le=300, description="Seconds between two looks at a held lock by a waiting worker."
+    )
+
+    # --- capacity
+    capacity_provider: Literal["pool", "asg"] = Field(
+        default="pool",
+        description="Where instances come from: `pool`, those with the fleet's tag that can be stopped and started "
+        "again, or `asg`, the Auto Scaling group that `auto_scaling_group` names.",
+    )
+    auto_scaling_group: str = Field(
+        default="",
+        max_length=255,
+        validate_default=True,
+        description="Name of the Auto Scaling group whose members are the workers; used with the provider `asg`.",
+    )
+    power_off_command: str = Field(
+        default="",
+        description="Command that powers the host off when StopInstances is refused, such as "
+        "`/usr/bin/touch /run/scribefleet/power-off` with the services of docs/gpu-host.md.",
+    )
+
+    @field_validator("auto_scaling_group")
+    @classmethod
+    def _named_where_used(cls, value: str, others: ValidationInfo) -> str:
+        if others.data.get("capacity_provider") == "asg" and not value:
+            raise ValueError("the capacity provider `asg` needs a group")
+        return value
+
+
+class Settings(HostSettings, ModelSettings):
+    """One fleet's settings. Build it with `load_settings`, which turns what is wrong into one readable line each."""
+
+    # --- where things are
+    jobs_queue_url: str = Field(min_length=1, description="URL of the SQS queue for jobs that scans find.")
+    priority_queue_url: str = Field(
+        min_length=1, description="URL of the SQS queue for jobs that someone waits for; polled first."
+    )
+    dead_letter_queue_url: str = Field(min_length=1, description="URL of the SQS dead-letter queue of both job queues.")
+    table_name: str = Field(min_length=3, description="Name of the DynamoDB table that is the ledger.")
+    fleet_name: str = Field(
+        default="scribefleet",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
+        description="Value of the tag `scribefleet:fleet` on the instances of the pool.",
     )
 
     # --- scanner
@@ -190,10 +229,6 @@ class Settings(ModelSettings):
         description="Seconds after SIGTERM in which the job in hand may still finish.",
     )
     heartbeat_seconds: float = Field(default=30, gt=0, le=300, description="Seconds between a worker's heartbeats.")
-    power_off_command: str = Field(
-        default="",
-        description="Command that powers the host off when StopInstances is refused, such as `systemctl poweroff`.",
-    )
 
     # --- worker: windows
     max_audio_seconds: float = Field(
@@ -224,8 +259,8 @@ class Settings(ModelSettings):
         default=0,
         ge=0,
         le=1000,
-        description="Instances kept running without work, up to `max_instances`; their workers need a larger "
-        "`max_empty_polls`, or they stop by themselves.",
+        description="Instances kept running without work, up to `max_instances`; with any, a worker stops its instance "
+        "only after an hour without work.",
     )
     start_min_jobs: int = Field(
         default=1,
@@ -245,12 +280,6 @@ class Settings(ModelSettings):
         le=5,
         description="Looks at the queues, a few seconds apart, that must all see waiting work before a start.",
     )
-    start_doubt_seconds: int = Field(
-        default=180,
-        ge=0,
-        le=3600,
-        description="Seconds for which work must have waited before a start within an hour of runs that found none.",
-    )
     target_drain_seconds: int = Field(
         default=900, ge=1, le=86_400, description="Seconds in which the backlog should be worked off."
     )
@@ -268,6 +297,13 @@ class Settings(ModelSettings):
         ge=1,
         le=86_400,
         description="Seconds without work after which the autoscaler stops an owned instance.",
+    )
+    surplus_limit_seconds: int = Field(
+        default=900,
+        ge=60,
+        le=86_400,
+        description="Seconds for which more instances must have been at work than wanted before idle ones of them "
+        "are stopped, down to the most that were wanted in that time; the last one is left to `idle_limit_seconds`.",
     )
     silent_limit_seconds: int = Field(
         default=300,
@@ -315,32 +351,25 @@ class Settings(ModelSettings):
         le=1000,
         description="Price of one instance in USD an hour (g4dn.xlarge, us-east-1).",
     )
-    capacity_provider: Literal["pool", "asg"] = Field(
-        default="pool",
-        description="Where instances come from: `pool`, those with the fleet's tag that can be stopped and started "
-        "again, or `asg`, the Auto Scaling group that `auto_scaling_group` names.",
-    )
-    auto_scaling_group: str = Field(
-        default="",
-        max_length=255,
-        validate_default=True,
-        description="Name of the Auto Scaling group whose members are the workers; used with the provider `asg`.",
-    )
+
+    @property
+    def empty_polls_before_end(self) -> int:
+        """Consecutive empty polls after which a worker stops its instance.
+
+        Where some are kept without work, a worker cannot know whether its own is one of them. The autoscaler ends the
+        others; a worker that ended by itself as soon as ever would be started again at once, all day.
+        """
+        if not self.min_instances:
+            return self.max_empty_polls
+        return max(self.max_empty_polls, round(_KEPT_SECONDS / max(self.long_poll_seconds, 1)))
 
     @field_validator("budget_override_until", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value  # how a template's parameter says "none"
 
-    @field_validator("auto_scaling_group")
-    @classmethod
-    def _named_where_used(cls, value: str, others: ValidationInfo) -> str:
-        if others.data.get("capacity_provider") == "asg" and not value:
-            raise ValueError("the capacity provider `asg` needs a group")
-        return value
 
-
-_Kind = TypeVar("_Kind", bound=ModelSettings)
+_Kind = TypeVar("_Kind", bound=BaseSettings)
 
 
 def load_settings() -> Settings:
@@ -355,6 +384,11 @@ def load_settings() -> Settings:
 def load_model_settings() -> ModelSettings:
     """The model's settings alone, for commands that need no fleet; it raises as `load_settings` does."""
     return _load(ModelSettings)
+
+
+def load_host_settings() -> HostSettings:
+    """The host's settings alone; it raises as `load_settings` does."""
+    return _load(HostSettings)
 
 
 def _load(kind: type[_Kind]) -> _Kind:

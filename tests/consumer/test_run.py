@@ -249,3 +249,15 @@ def test_a_run_in_which_all_jobs_failed_is_reported_so(crew: "MakeCrew") -> None
     assert (report["status"], report["transcription"]["successRate"]) == ("failed", 0)
     assert report["errors"][0]["reason"] == "audio-empty"
     assert report["sessions"][0]["status"] == "failed"
+
+
+def test_where_instances_are_kept_without_work_a_worker_stays_for_an_hour_of_empty_polls(
+    crew: "MakeCrew", instance: "Callable[..., str]", on_log: "OnLog", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: an hour that has room for five polls
+    monkeypatch.setattr("shared.settings._KEPT_SECONDS", 5)
+    one = crew(instance_id=instance(owned=True), until_empty=False, min_instances=1, max_empty_polls=3)
+    empty: list[int] = []
+    on_log(lambda event: empty.append(event["in_a_row"]) if event["event"] == "empty_poll" else None)
+    one.runner.run()
+    assert empty == [1, 2, 3, 4, 5]

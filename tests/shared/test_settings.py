@@ -40,6 +40,25 @@ def test_the_required_variables_are_enough(environment: pytest.MonkeyPatch) -> N
     assert settings.long_poll_seconds == 20
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, 3),
+        ({"MAX_EMPTY_POLLS": "7"}, 7),
+        ({"MIN_INSTANCES": "1"}, 180),
+        ({"MIN_INSTANCES": "1", "LONG_POLL_SECONDS": "10"}, 360),
+        ({"MIN_INSTANCES": "2", "MAX_EMPTY_POLLS": "500"}, 500),
+    ],
+)
+def test_a_worker_ends_after_the_set_empty_polls_but_after_an_hour_of_them_where_instances_are_kept_without_work(
+    environment: pytest.MonkeyPatch, variables: dict[str, str], expected: int
+) -> None:
+    for name, value in variables.items():
+        environment.setenv(ENV_PREFIX + name, value)
+
+    assert load_settings().empty_polls_before_end == expected
+
+
 def test_exactly_these_variables_are_required() -> None:
     required = {name for name, field in Settings.model_fields.items() if field.is_required()}
 
