@@ -5,7 +5,6 @@ nothing on some GPUs. It decides whether the model hears; what follows from that
 """
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from consumer.audio import decode
 from consumer.transcriber import Speech, Transcriber
 from shared.clock import Clock
 from shared.errors import ScribefleetError
+from shared.hearing import share_heard
 
 # Five seconds of the public-domain recording in samples/, as a browser's recorder wrote them.
 _CLIP: Final = Path(__file__).with_name("selftest.webm")
@@ -60,17 +60,10 @@ def self_test(transcriber: Transcriber, clock: Clock) -> SelfTest:
     (result,) = transcriber.transcribe([Speech(audio.samples, _LANGUAGE)], should_abort=lambda: False)
     seconds = clock.monotonic() - began
     heard = " ".join(segment.text for segment in result.segments)
-    share = share_heard(heard)
+    share = share_heard(_SAID, heard)
     if share < _LEAST_SHARE:
         raise SelfTestError(
             f"the model {transcriber.model_name} on {transcriber.device} failed the self-test: "
             f"it heard {heard!r} where {' '.join(_SAID)!r} is said"
         )
     return SelfTest(audio.seconds, seconds, share)
-
-
-def share_heard(text: str) -> float:
-    """Which share of the clip's words `text` has in their order, 0 to 1."""
-    words = ["".join(filter(str.isalnum, word)).lower() for word in text.split()]
-    blocks = SequenceMatcher(a=_SAID, b=words, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / len(_SAID)

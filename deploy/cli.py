@@ -21,10 +21,16 @@ class _Entry(NamedTuple):
 
 _COMMANDS = {
     "local": _Entry("deploy.local.cli:local", "Fill the gaps of a folder of recordings, with no AWS account."),
+    "doctor": _Entry("deploy.doctor.cli:doctor", "Look at every part of a deployed fleet; say what to mend."),
+    "deploy": _Entry("deploy.aws.cli:deploy", "Make a fleet in the AWS account, or bring it up to date."),
+    "destroy": _Entry("deploy.aws.cli:destroy", "Remove a fleet; its recordings stay unless told otherwise."),
+    "selftest": _Entry("deploy.selftest.cli:selftest", "Prove a deployed fleet in place: it fills a known gap."),
     "scan": _Entry("producer.cli:scan", "Find the audio chunks that have no transcript; queue them."),
     "autoscale": _Entry("autoscaler.cli:autoscale", "Decide once which instances start or stop."),
     "simulate": _Entry("autoscaler.simulate.cli:simulate", "Simulate weeks of the fleet: cost, waits, rules."),
+    "alarms": _Entry("deploy.alarms.cli:alarms", "See the fleet's alarms; try whether they reach someone."),
     "consume": _Entry("consumer.cli:consume", "Transcribe jobs until the queue stays empty (on the GPU host)."),
+    "stop-host": _Entry("consumer.stop_host:stop_host", "Stop this host because its worker has ended for good."),
     "model": _Entry("consumer.model_cli:model", "Fetch, find and check the speech model."),
 }
 

@@ -1,0 +1,69 @@
+"""The AWS clients of the operator's commands, made once at the edge and handed down.
+
+Those that the fleet itself uses come from `shared.aws`; the others are only for people who look after it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from shared import aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
+
+# A person waits for the answer: give up soon and say so.
+_CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One client of each service."""
+
+    sts: "STSClient"
+    cloudformation: "CloudFormationClient"
+    s3: "S3Client"
+    sqs: "SQSClient"
+    dynamodb: "DynamoDBClient"
+    ec2: "EC2Client"
+    autoscaling: "AutoScalingClient"
+    functions: "LambdaClient"
+    events: "EventBridgeClient"
+    cloudwatch: "CloudWatchClient"
+    sns: "SNSClient"
+    quotas: "ServiceQuotasClient"
+
+
+def aws_clients() -> Clients:
+    """Clients as boto3 finds credentials and region.
+
+    Raises:
+        NoRegionError: neither the environment nor the profile names a region.
+    """
+    return Clients(
+        sts=boto3.client("sts", config=_CONFIG),
+        cloudformation=boto3.client("cloudformation", config=_CONFIG),
+        s3=aws.s3_client(),
+        sqs=aws.sqs_client(),
+        dynamodb=aws.dynamodb_client(),
+        ec2=aws.ec2_client(),
+        autoscaling=aws.autoscaling_client(),
+        functions=boto3.client("lambda", config=_CONFIG),
+        events=boto3.client("events", config=_CONFIG),
+        cloudwatch=boto3.client("cloudwatch", config=_CONFIG),
+        sns=boto3.client("sns", config=_CONFIG),
+        quotas=boto3.client("service-quotas", config=_CONFIG),
+    )

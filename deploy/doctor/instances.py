@@ -1,0 +1,101 @@
+"""The instances: whether the fleet could start and stop them, and whether they are set up as they should be."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from deploy.doctor.examination import Fleet
+from deploy.doctor.finding import Finding, failure, ok, warning
+from shared.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+_LIVING = ("pending", "running", "stopping", "stopped")
+# CloudFormation starts an instance of the pool once, to set it up; it powers itself off when that is done.
+FIRST_BOOT = timedelta(minutes=30)
+
+
+def look_at_instances(fleet: Fleet) -> Iterator[Finding]:
+    """Every instance that carries the fleet's tag; in a group, the group as well."""
+    found = instances_of(fleet)
+    grouped = fleet.settings.capacity_provider == "asg"
+    if grouped:
+        yield from _group(fleet)
+    elif not found:
+        yield failure(
+            "instances",
+            f"none carries the tag {FLEET_TAG}={fleet.settings.fleet_name}: nothing can ever start",
+            "deploy again, or tag the instances that belong to the fleet",
+        )
+    for instance in found:
+        yield from instance_findings(instance, grouped=grouped, now=fleet.clock.now())
+        if not grouped:
+            yield from _shutdown(fleet, instance["InstanceId"])
+
+
+def instances_of(fleet: Fleet) -> "list[InstanceTypeDef]":
+    """The instances with the fleet's tag that are not terminated, in the order of their ids."""
+    pages = fleet.clients.ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": f"tag:{FLEET_TAG}", "Values": [fleet.settings.fleet_name]},
+            {"Name": "instance-state-name", "Values": list(_LIVING)},
+        ]
+    )
+    found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
+    return sorted(found, key=lambda instance: instance["InstanceId"])
+
+
+def instance_findings(instance: "InstanceTypeDef", *, grouped: bool, now: datetime) -> Iterator[Finding]:
+    """What one instance's description tells; `grouped` where it is a member of an Auto Scaling group."""
+    name, state, tags = instance["InstanceId"], instance["State"]["Name"], tags_of(instance.get("Tags", []))
+    yield ok("instance", f"{name} ({instance['InstanceType']}) is {state}")
+    if HOLD_TAG in tags:
+        seen = f"{name} is on hold (tag {HOLD_TAG}): the fleet neither starts nor stops it"
+        yield warning("instance", seen, "remove the tag when nobody needs it any more")
+    nobodys = not grouped and owned_since(tags, instance["LaunchTime"]) is None
+    if state == "running" and nobodys and now - instance["LaunchTime"] > FIRST_BOOT:
+        seen = f"{name} was not started by the autoscaler: the fleet uses it and never stops it"
+        yield warning("instance", seen, f"aws ec2 stop-instances --instance-ids {name}, when nobody needs it")
+    if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
+        remedy = f"aws ec2 modify-instance-metadata-options --instance-id {name} --http-tokens required"
+        yield warning(
+            "instance", f"{name} still answers IMDSv1, through which a tricked program leaks its role", remedy
+        )
+    if "IamInstanceProfile" not in instance:
+        seen = f"{name} has no instance profile: its worker may not read the queue"
+        yield failure("instance", seen, "associate the stack's worker profile with it, or deploy again")
+    if instance.get("HibernationOptions", {}).get("Configured"):
+        seen = f"{name} can hibernate: a worker that wakes up holds leases that have long run out"
+        yield warning("instance", seen, "replace it by one without hibernation; the fleet only stops")
+    reason = instance.get("StateReason", {}).get("Code", "")
+    if state == "stopped" and reason.startswith("Server."):
+        seen = f"{name} was stopped by AWS: {reason}"
+        yield warning("instance", seen, "the autoscaler tries again; another type or zone may have capacity")
+
+
+def _shutdown(fleet: Fleet, name: str) -> Iterator[Finding]:
+    """An instance of the pool that powers itself off must be stopped by that, and not be gone."""
+    answer = fleet.clients.ec2.describe_instance_attribute(
+        InstanceId=name, Attribute="instanceInitiatedShutdownBehavior"
+    )
+    if answer.get("InstanceInitiatedShutdownBehavior", {}).get("Value") == "terminate":
+        remedy = f"aws ec2 modify-instance-attribute --instance-id {name} --instance-initiated-shutdown-behavior stop"
+        yield failure("instance", f"{name} is terminated for good when its host powers off", remedy)
+
+
+def _group(fleet: Fleet) -> Iterator[Finding]:
+    name = fleet.settings.auto_scaling_group
+    groups = fleet.clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    if not groups:
+        yield failure("group", f"the Auto Scaling group {name} does not exist", "deploy again")
+        return
+    (group,) = groups
+    yield ok("group", f"{name}: {group['DesiredCapacity']} wanted, {group['MinSize']} to {group['MaxSize']} possible")
+    suspended = [process["ProcessName"] for process in group.get("SuspendedProcesses", [])]
+    if {"Launch", "Terminate"} & set(suspended):
+        remedy = f"aws autoscaling resume-processes --auto-scaling-group-name {name}"
+        yield failure("group", f"{name} does nothing: {', '.join(suspended)} suspended", remedy)
+    if group["MaxSize"] < fleet.settings.max_instances:
+        seen = f"{name} may have {group['MaxSize']} members, the autoscaler wants up to {fleet.settings.max_instances}"
+        yield warning("group", seen, "deploy again with MaxInstances as you mean it")
