@@ -6,7 +6,7 @@ instance is stopped while it lasts; write the report, which nobody could write l
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from pydantic import ValidationError
@@ -36,6 +36,9 @@ log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
 _LOOK_SECONDS = 0.5
+
+# How a run ends: the worker stopped its instance (or may end), or it was asked to stop with or without work.
+_Ending = Literal["its own", "while idle", "cut off"]
 
 
 class _Pending(WireModel):
@@ -87,16 +90,15 @@ class Runner:
         Raises:
             WorkerBrokenError: the process should be started afresh.
         """
-        ended = False
+        ending: _Ending = "cut off"
         try:
             with self._saying_metrics(), self.pipeline.running():
-                ended = self._loop()
+                ending = self._loop()
         finally:
-            if not ended:
-                self._report(interrupted=True)
+            if ending != "its own":
+                self._report(interrupted=ending == "cut off")
 
-    def _loop(self) -> bool:
-        """Returns whether the run came to its own end; else a stop was asked for."""
+    def _loop(self) -> _Ending:
         empty_polls = 0
         while not self._stop.requested:
             self.heart.turned()
@@ -112,9 +114,9 @@ class Runner:
                 log.debug("empty_poll", in_a_row=empty_polls)
                 if empty_polls >= self.worker.settings.empty_polls_before_end:
                     if self._end_run():
-                        return True
+                        return "its own"
                     empty_polls = 0
-        return False
+        return "while idle" if empty_polls and self.pipeline.idle else "cut off"
 
     # --- work
 

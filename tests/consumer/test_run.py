@@ -174,6 +174,18 @@ def test_a_request_to_stop_finishes_the_window_in_hand_and_gives_the_rest_back_a
     assert (report["status"], report["transcription"]["chunksTranscribed"]) == ("interrupted", 1)
 
 
+def test_a_request_to_stop_that_finds_the_worker_idle_interrupts_nothing(
+    crew: "MakeCrew", instance: "Callable[..., str]", on_log: "OnLog"
+) -> None:
+    # given: the autoscaler stops the instance because it has been idle for long enough
+    one = crew(instance_id=instance(owned=True), until_empty=False)
+    one.job()
+    on_log(lambda event: one.stop.request() if event["event"] == "empty_poll" else None)
+    one.runner.run()
+    [report] = one.reports()
+    assert (report["status"], report["reason"]) == ("success", None)
+
+
 def test_when_stopping_is_refused_the_host_is_powered_off(
     crew: "MakeCrew", instance: "Callable[..., str]", refuse: "Refuse", tmp_path: "Path"
 ) -> None:
