@@ -1,0 +1,80 @@
+"""What the account may run: its quota of instances and what Lambda concurrency it can reserve.
+
+A quota that cannot be read is reported and never in the way: CloudFormation will meet it.
+"""
+
+from dataclasses import dataclass
+
+from deploy.aws.clients import Clients
+from deploy.aws.problems import DeploymentError, explain
+from deploy.quotas import quota_of
+from shared.errors import AWS_ERRORS
+
+# Lambda refuses a reservation that would leave less than this to the functions without one.
+_LEAST_UNRESERVED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What looking at a limit brought: parameters to set and lines for the person who deploys."""
+
+    parameters: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def check_quota(aws: Clients, instance_type: str, instances: int, *, spot: bool) -> Finding:
+    """Whether the account may run this many instances at a time.
+
+    Raises:
+        DeploymentError: it may not run a single one.
+    """
+    quota = quota_of(instance_type, spot=spot)
+    if quota is None:
+        return Finding({}, (f"the quota for {instance_type} was not checked: its family is not known here",))
+    name, code = quota.name, quota.code
+    try:
+        each = aws.ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": [instance_type]}])[
+            "InstanceTypes"
+        ]
+        allowed = aws.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
+    except AWS_ERRORS as error:
+        return Finding(
+            {}, (f"the quota of {name} instances could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
+        )
+    vcpus = max(item["VCpuInfo"]["DefaultVCpus"] for item in each) if each else 1
+    if allowed < vcpus:
+        raise DeploymentError(
+            f"The account may run {allowed:g} vCPUs of {name} instances in {aws.region}, and one {instance_type} "
+            f"has {vcpus}.",
+            f"Ask for {vcpus * instances} or more (it takes minutes to days): `aws service-quotas "
+            f"request-service-quota-increase --service-code ec2 --quota-code {code} --desired-value "
+            f"{vcpus * instances} --region {aws.region}`; or use another --region.",
+        )
+    if allowed < vcpus * instances:
+        return Finding(
+            {},
+            (
+                f"the account may run {allowed:g} vCPUs of {name} instances, which is {int(allowed // vcpus)} "
+                f"{instance_type} and not {instances} (quota {code})",
+            ),
+        )
+    return Finding({})
+
+
+def choose_reservation(aws: Clients) -> Finding:
+    """Whether the autoscaler's concurrency can be reserved; new accounts have too little for it."""
+    try:
+        limits = aws.functions.get_account_settings()["AccountLimit"]
+    except AWS_ERRORS as error:
+        return Finding(
+            {}, (f"the Lambda concurrency could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
+        )
+    if limits["UnreservedConcurrentExecutions"] - 1 >= _LEAST_UNRESERVED:
+        return Finding({})
+    return Finding(
+        {"ReserveAutoscalerConcurrency": "false"},
+        (
+            f"the account's Lambda concurrency is {limits['ConcurrentExecutions']}, so none is reserved for the "
+            "autoscaler (a tick that overlaps another does nothing)",
+        ),
+    )
