@@ -14,6 +14,9 @@ from shared.ledger import Heartbeat
 from shared.queues import QueueDepth
 
 _MOST_NAMES = 3
+# Seconds of audio in a second. What tells less is no slow worker but a strange heartbeat, and must not make a backlog
+# of years of a few jobs.
+_SLOWEST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def real_time_factor(observation: Observation, policy: Policy, now: datetime) ->
     running = [instance for instance in observation.instances or () if instance.state == "running"]
     beats = [beat for instance in running if (beat := observation.heartbeat_of(instance))]
     fresh = [beat for beat in beats if now - beat.beat_at <= policy.silent_limit and not is_from_the_future(beat, now)]
-    said = [beat.real_time_factor for beat in fresh if beat.real_time_factor]
+    said = [beat.real_time_factor for beat in fresh if beat.real_time_factor and beat.real_time_factor >= _SLOWEST]
     return median(said) if said else policy.real_time_factor
 
 

@@ -9,9 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from autoscaler.policy import Policy
 from shared.ledger import Heartbeat
 from shared.lock import LockState
+from shared.messages import WireModel
 from shared.queues import QueueDepth
 
 __all__ = [
@@ -25,8 +28,10 @@ __all__ = [
     "Plan",
     "Policy",
     "RebootInstance",
+    "Sighting",
     "StartInstance",
     "StopInstance",
+    "Surplus",
 ]
 
 InstanceState = Literal["pending", "running", "stopping", "stopped"]
@@ -80,6 +85,26 @@ class Instance:
         return self.rebooted_at if self.rebooted and self.rebooted_at else self.run_start
 
 
+class Surplus(WireModel):
+    """A span in which each tick has seen more instances at work than it wanted.
+
+    Attributes:
+        since: when the first of them did.
+        most_wanted: the most that any of them wanted.
+    """
+
+    since: AwareDatetime
+    most_wanted: int
+
+
+class Sighting(StrEnum):
+    """What came of asking the queues for a real message."""
+
+    MESSAGE = "message"
+    NOTHING = "nothing"
+    REFUSED = "refused"  # they could not be asked
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One look at the fleet. `None` means that this part could not be read, which is not the same as empty.
@@ -92,7 +117,13 @@ class Observation:
         invalid_heartbeats: instances whose heartbeat could be read but not understood.
         oldest_waits: for how long work has waited without a moment in which none did: the oldest job waits no longer.
         gpu_seconds_today: seconds that owned instances have run in this day (UTC).
+        lock_held_for: for how long, at least, the lock has been held without a tick that saw it free; zero when it is.
         blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
+        sighting: what a look for a real message found; `None` when none was taken.
+        last_start: when the latest owned run began.
+        last_work: when a worker last had work in hand.
+        last_sighting: when a look last found a message.
+        surplus: the span that the tick before told of, if it saw one.
     """
 
     queue: QueueDepth | None
@@ -104,7 +135,13 @@ class Observation:
     invalid_heartbeats: frozenset[str] = frozenset()
     oldest_waits: timedelta | None = None
     gpu_seconds_today: float | None = None
+    lock_held_for: timedelta | None = None
     blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
+    sighting: Sighting | None = None
+    last_start: datetime | None = None
+    last_work: datetime | None = None
+    last_sighting: datetime | None = None
+    surplus: Surplus | None = None
 
     def heartbeat_of(self, instance: Instance) -> Heartbeat | None:
         """The instance's last heartbeat since it booted: "draining" from the run before says nothing about this one."""
@@ -170,7 +207,7 @@ class Decision(StrEnum):
     NOTHING_TO_DO = "nothing-to-do"
     ENOUGH = "enough"
     GATHERING = "gathering"  # too little work for a start, and not for long enough
-    DOUBTING = "doubting"  # the last runs found no work where the counts had shown some
+    DOUBTING = "doubting"  # counts alone ask for more than they are believed
     QUIET = "quiet"
     OVER_BUDGET = "over-budget"
     NO_CAPACITY = "no-capacity"  # AWS had none
@@ -184,12 +221,16 @@ class Plan:
 
     Attributes:
         alarms: one line for each thing that a person should look at.
+        in_doubt: whether a start waits for a look that sees a real message, and none has been taken.
+        surplus: the span that this tick belongs to, for the next one.
     """
 
     actions: tuple[Action, ...]
     reason: str
     decision: Decision = Decision.NOTHING_TO_DO
     alarms: tuple[str, ...] = ()
+    in_doubt: bool = False
+    surplus: Surplus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from autoscaler.model import Instance, InstanceState, Observation
+from autoscaler.probe import QueueProbe
 from autoscaler.providers.contract import CapacityProvider
 from shared.errors import AWS_ERRORS, LedgerError, error_code
 from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
@@ -34,7 +35,12 @@ _PAGE = 100  # instances a call; EC2 takes 5 to 1000, and short pages keep one a
 
 
 class Observer:
-    """Reads one fleet, as `settings` name it; `capacity` knows what the instances found are; without it, just that."""
+    """Reads one fleet, as `settings` name it.
+
+    Args:
+        capacity: knows what the instances that were found are; without it, just that.
+        probe: receives a message where a start needs it; without one, as in a dry run, none is received.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class Observer:
         ledger: Ledger,
         settings: Settings,
         capacity: CapacityProvider | None = None,
+        probe: QueueProbe | None = None,
     ) -> None:
         self._sqs = sqs
         self._ec2 = ec2
@@ -51,6 +58,7 @@ class Observer:
         self._ledger = ledger
         self._settings = settings
         self._capacity = capacity
+        self._probe = probe
 
     def observe(self) -> Observation:
         """One look at everything; never raises for what AWS refuses."""
@@ -73,6 +81,14 @@ class Observer:
         if queue is None:
             return replace(observation, queue=None, problems=(*observation.problems, *problems))
         return replace(observation, confirmations=(*observation.confirmations, queue))
+
+    def look_for_message(self, observation: Observation) -> Observation:
+        """The observation with what a look for a real message found; unchanged while the lock is held by now."""
+        lock = self.lock()
+        if lock.held or self._probe is None:
+            return replace(observation, lock=lock)
+        sighting, problems = self._probe.look()
+        return replace(observation, lock=lock, sighting=sighting, problems=(*observation.problems, *problems))
 
     def lock(self) -> LockState:
         """One look at the lock; free for fleets that share no GPU with live sessions."""

@@ -12,6 +12,7 @@ from autoscaler.fleet import Fleet, backlog_seconds, fleet_of
 from autoscaler.model import Action, Decision, MarkSuspect, Observation, Plan, Policy, RebootInstance, StopInstance
 from autoscaler.starting import Verdict, desired_instances, judge_start, wanted_idle
 from autoscaler.stopping import Endings, endings
+from autoscaler.surplus import surplus_of, surplus_stops
 
 __all__ = ["backlog_seconds", "desired_instances", "plan"]
 
@@ -31,6 +32,9 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
         return Plan((), f"waiting: {'; '.join(observation.problems)}", Decision.BLIND)
     fleet = fleet_of(observation, policy, now)
     ends = endings(fleet, observation, policy, wanted_idle(policy, now), now)
+    surplus = surplus_of(fleet, observation, policy, now)
+    ending = [action.instance_id for action in ends.actions if isinstance(action, StopInstance)]
+    ends += Endings(surplus_stops(fleet, surplus, ending, policy, now))
     verdict = judge_start(fleet, observation, policy, now)
     alarms = (*ends.alarms, *_budget_alarm(fleet, verdict))
     return Plan(
@@ -38,6 +42,8 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
         _reason(verdict, ends),
         _decision(verdict, ends),
         alarms,
+        in_doubt=verdict.decision is Decision.DOUBTING and observation.sighting is None,
+        surplus=surplus,
     )
 
 

@@ -43,8 +43,8 @@ class Policy:
         silent_limit: without a heartbeat before a worker counts as gone.
         start_min_jobs: waiting jobs from which the first instance is started at once.
         start_max_wait: for which fewer of them wait at most.
-        start_doubt: for which work must have waited after runs that found none.
         confirm_reads: looks at the queues that must all see waiting work before a start.
+        surplus_limit: for which more instances must have been at work than wanted before idle ones of them are stopped.
         stuck_limit: without a finished job before a busy worker counts as hung.
         max_run: after which an owned instance is stopped as soon as it is not busy.
         daily_gpu_seconds: that owned instances may run in a day; `None` for no limit.
@@ -62,8 +62,8 @@ class Policy:
     min_instances: int = 0
     start_min_jobs: int = 1
     start_max_wait: timedelta = timedelta(0)
-    start_doubt: timedelta = timedelta(0)
     confirm_reads: int = 1
+    surplus_limit: timedelta = timedelta(days=1)
     stuck_limit: timedelta = timedelta(days=1)
     max_run: timedelta = timedelta(days=7)
     daily_gpu_seconds: float | None = None
@@ -85,8 +85,8 @@ class Policy:
             min_instances=min(settings.min_instances, settings.max_instances),
             start_min_jobs=settings.start_min_jobs,
             start_max_wait=timedelta(seconds=settings.start_max_wait_seconds),
-            start_doubt=timedelta(seconds=settings.start_doubt_seconds),
             confirm_reads=settings.start_confirm_reads,
+            surplus_limit=timedelta(seconds=settings.surplus_limit_seconds),
             stuck_limit=timedelta(seconds=settings.stuck_limit_seconds),
             max_run=timedelta(seconds=settings.max_run_seconds),
             daily_gpu_seconds=settings.daily_gpu_hours * 3600 or None,

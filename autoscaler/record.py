@@ -1,7 +1,8 @@
 """What ticks tell the next one, and how it follows from what a tick saw. Pure; `autoscaler.record_store` keeps it.
 
 Nothing that decides whether work is done rests on it: without it the autoscaler still starts what work needs and stops
-what is idle. It says since when work waits, what the day has cost, and where AWS had no capacity a moment ago.
+what is idle. It says since when work waits, what the day has cost, where AWS had no capacity a moment ago, and when the
+last run began and a worker last had work.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,9 @@ from hashlib import sha256
 
 from pydantic import AwareDatetime
 
-from autoscaler.model import Instance, Observation, Outcome
+from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
+from shared.ledger import Heartbeat
+from shared.lock import LockState
 from shared.messages import WireModel
 
 NO_CAPACITY = "InsufficientInstanceCapacity"
@@ -36,6 +39,9 @@ class TickRecord(WireModel):
         version: counts the writes; a tick writes only over the version that it has read.
         ticked_at: when the last tick decided.
         waiting_since: since when each tick has seen waiting work; absent when the last one saw none.
+        held_since: since when each tick has seen the lock held; absent when the last one saw it free.
+        last_start, last_work, last_sighting: as in the observation; members of a group leave no trace but these.
+        surplus: as the last plan told it.
         counted_until: up to when `gpu_seconds` is complete.
         gpu_seconds: seconds that owned instances have run in the day (UTC) of `counted_until`.
     """
@@ -43,6 +49,11 @@ class TickRecord(WireModel):
     version: int = 0
     ticked_at: AwareDatetime | None = None
     waiting_since: AwareDatetime | None = None
+    held_since: AwareDatetime | None = None
+    last_start: AwareDatetime | None = None
+    last_work: AwareDatetime | None = None
+    last_sighting: AwareDatetime | None = None
+    surplus: Surplus | None = None
     counted_until: AwareDatetime | None = None
     gpu_seconds: float = 0
     zones: Mapping[str, ZoneBlock] = {}
@@ -53,9 +64,14 @@ class TickRecord(WireModel):
         queue = observation.least_queue()
         if queue is not None:
             fields["waiting_since"] = (self.waiting_since or now) if queue.visible else None
+        fields["held_since"] = (self.held_since or _hold_seen(observation.lock, now)) if observation.lock.held else None
         if observation.instances is not None:
             fields["gpu_seconds"] = self._of(_day(now)) + self._seconds_since(observation.instances, now)
             fields["counted_until"] = now
+            fields["last_start"] = _latest(self.last_start, _starts(observation.instances))
+        fields["last_work"] = _latest(self.last_work, _work(observation, now))
+        if observation.sighting is Sighting.MESSAGE:
+            fields["last_sighting"] = now
         fields["zones"] = {zone: block for zone, block in self.zones.items() if now < block.until + _FORGET}
         return self.model_copy(update=fields)
 
@@ -82,7 +98,12 @@ class TickRecord(WireModel):
             observation,
             oldest_waits=waits,
             gpu_seconds_today=self._of(_day(now)) if known else None,
+            lock_held_for=now - (self.held_since or now),
             blocked_zones={zone: block.until for zone, block in self.zones.items() if now < block.until},
+            last_start=self.last_start,
+            last_work=self.last_work,
+            last_sighting=self.last_sighting,
+            surplus=self.surplus,
         )
 
     def _of(self, day: date) -> float:
@@ -102,6 +123,33 @@ def back_off(fleet: str, zone: str, failures: int) -> timedelta:
     minutes = _BACK_OFF_MINUTES[min(failures, len(_BACK_OFF_MINUTES)) - 1]
     draw = sha256(f"{fleet}/{zone}/{failures}".encode()).digest()[0] / 255
     return timedelta(minutes=minutes) * (0.75 + draw / 2)
+
+
+def _hold_seen(lock: LockState, now: datetime) -> datetime:
+    """A moment at which the lock was held: when its oldest hold was last refreshed. Nothing tells when it began."""
+    return min((now, *(holder.timestamp for holder in lock.holders)))
+
+
+def _latest(known: datetime | None, found: Iterable[datetime]) -> datetime | None:
+    return max((*found, *((known,) if known else ())), default=None)
+
+
+def _starts(instances: Iterable[Instance]) -> Iterable[datetime]:
+    return (instance.run_start for instance in instances if instance.owned)
+
+
+def _work(observation: Observation, now: datetime) -> Iterable[datetime]:
+    """Moments up to `now` at which workers had work in hand."""
+    for heartbeat in (observation.heartbeats or {}).values():
+        worked = _last_work(heartbeat)
+        if worked and not is_from_the_future(heartbeat, now):
+            yield min(worked, now)
+
+
+def _last_work(heartbeat: Heartbeat) -> datetime | None:
+    if heartbeat.state == "busy":
+        return heartbeat.beat_at
+    return heartbeat.idle_since if heartbeat.jobs_done else None
 
 
 def _ran(instance: Instance, begin: datetime, now: datetime) -> float:

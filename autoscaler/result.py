@@ -75,6 +75,7 @@ class TickResult:
             "observedAt": iso(self.now),
             "queue": None if seen.queue is None else _queue(seen.queue),
             "confirmations": [_queue(depth) for depth in seen.confirmations],
+            "sighting": None if seen.sighting is None else str(seen.sighting),
             "backlogSeconds": _rounded(self.backlog_seconds, 1),
             "oldestWaitsSeconds": None if seen.oldest_waits is None else round(seen.oldest_waits.total_seconds(), 1),
             "lock": {"held": seen.lock.held, "description": seen.lock.describe()},

@@ -20,7 +20,7 @@ class Standing(StrEnum):
     UNSEEN = "unseen"  # it runs, but its heartbeat could not be read or understood
     DRAINING = "draining"
     SILENT = "silent"  # no heartbeat: since it booted, or any more
-    STUCK = "stuck"  # it speaks and has work, but finishes none
+    STUCK = "stuck"  # it speaks, but finishes none of the work it has, or takes none of what waits
 
     @property
     def is_capacity(self) -> bool:
@@ -57,7 +57,7 @@ def standing(instance: Instance, observation: Observation, policy: Policy, now: 
         return Standing.UNSEEN
     heartbeat = observation.heartbeat_of(instance)
     if instance.state == "running" and heartbeat:
-        return _by_heartbeat(heartbeat, policy, now)
+        return _by_heartbeat(heartbeat, observation, policy, now)
     booting = now - instance.boot_start <= policy.boot_limit
     return Standing.BOOTING if booting else Standing.SILENT
 
@@ -74,10 +74,14 @@ def _start_does_not_show_yet(instance: Instance, now: datetime) -> bool:
     return instance.stopped_at is None or instance.stopped_at < ours.replace(microsecond=0)
 
 
-def _by_heartbeat(heartbeat: Heartbeat, policy: Policy, now: datetime) -> Standing:
+def _by_heartbeat(heartbeat: Heartbeat, observation: Observation, policy: Policy, now: datetime) -> Standing:
     if now - heartbeat.beat_at > policy.silent_limit or is_from_the_future(heartbeat, now):
         return Standing.SILENT
     if heartbeat.state == "draining":
         return Standing.DRAINING
-    stuck = heartbeat.state == "busy" and heartbeat.progress_at and now - heartbeat.progress_at > policy.stuck_limit
-    return Standing.STUCK if stuck else Standing.AT_WORK
+    waited = observation.oldest_waits
+    if heartbeat.state == "busy":
+        since = heartbeat.progress_at
+    else:
+        since = heartbeat.idle_since if waited and waited > policy.stuck_limit else None
+    return Standing.STUCK if since and now - since > policy.stuck_limit else Standing.AT_WORK

@@ -7,16 +7,18 @@ there; work that does wait is delayed by any rule here only for a time that the 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from autoscaler.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
-from autoscaler.model import Decision, Observation, Policy, StartInstance
+from autoscaler.model import Decision, Observation, Policy, Sighting, StartInstance
 from autoscaler.standing import Standing
 from shared.clock import human_duration
 from shared.queues import QueueDepth
 
-# After runs that found no work, for this long, a count alone starts nothing.
-_FRUITLESS_FOR = timedelta(hours=1)
+# Counts alone start one instance in this time.
+_COUNTS_START_EVERY = timedelta(hours=1)
+# Work that a worker had this long ago shows that the counts of now are real: heartbeats and ticks are a minute apart.
+_AT_PRESENT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def wanted_idle(policy: Policy, now: datetime) -> int:
 
 
 def desired_instances(queue: QueueDepth, policy: Policy, factor: float | None = None) -> int:
-    """How many instances drain the whole backlog in the target time; at least one while a job waits.
+    """How many instances a start brings the fleet to; at least one while a job waits, none while none does.
 
     Jobs in flight and delayed count towards how many, but never start one by themselves: those of a worker that died
     become visible when their leases end, and those of a live one are being worked on.
@@ -67,10 +69,13 @@ def desired_instances(queue: QueueDepth, policy: Policy, factor: float | None = 
     Args:
         factor: seconds of audio that a worker transcribes in a second; the policy's without it.
     """
-    if not queue.visible:
-        return 0
+    return wanted_instances(queue, policy, factor) if queue.visible else 0
+
+
+def wanted_instances(queue: QueueDepth, policy: Policy, factor: float | None = None) -> int:
+    """How many instances drain the whole backlog in the target time; none without any job."""
     seconds = backlog_seconds(queue, policy, factor)
-    return min(max(1, math.ceil(seconds / policy.target_drain_seconds)), policy.max_instances)
+    return min(max(int(queue.total > 0), math.ceil(seconds / policy.target_drain_seconds)), policy.max_instances)
 
 
 def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> Verdict:
@@ -132,33 +137,18 @@ def _over_budget(case: _Case) -> Verdict | None:
 
 
 def _too_little_yet(case: _Case) -> Verdict | None:
-    """A first start waits until there is enough work for it, or some has waited long enough.
+    """A first start for waiting work waits until there is enough for it, or some has waited long enough.
 
     For how long is unknown without the ledger, and then nothing waits: the rule saves money, and no work may wait
     without end because a table is away.
     """
     age, policy = case.observation.oldest_waits, case.policy
-    if not _work_alone_asks(case) or age is None or case.queue.visible >= policy.start_min_jobs:
+    if case.capacity or wanted_idle(policy, case.now) or age is None:
         return None
-    if age >= policy.start_max_wait:
+    if case.queue.visible >= policy.start_min_jobs or age >= policy.start_max_wait:
         return None
     left = human_duration((policy.start_max_wait - age).total_seconds())
     return Verdict(Decision.GATHERING, f"gathering: fewer than {policy.start_min_jobs:,}, {left} left; {case.shape}")
-
-
-def _last_runs_found_nothing(case: _Case) -> Verdict | None:
-    """Counts that have just been wrong are believed when they stay: spikes last a minute."""
-    age, policy = case.observation.oldest_waits, case.policy
-    if not _work_alone_asks(case) or age is None or age >= policy.start_doubt:
-        return None
-    over = {member.id for member in case.fleet if not member.standing.is_capacity}
-    last = [beat for name, beat in (case.observation.heartbeats or {}).items() if name in over]
-    recent = [beat for beat in last if case.now - beat.beat_at < _FRUITLESS_FOR]
-    # A worker that ended with work in hand, or before it could look for any, is no evidence.
-    if not recent or any(beat.jobs_done or beat.state not in {"idle", "draining"} for beat in recent):
-        return None
-    left = human_duration((policy.start_doubt - age).total_seconds())
-    return Verdict(Decision.DOUBTING, f"doubting: the last run found no work, {left} left; {case.shape}")
 
 
 _RULES: tuple[Callable[[_Case], Verdict | None], ...] = (
@@ -168,13 +158,7 @@ _RULES: tuple[Callable[[_Case], Verdict | None], ...] = (
     _quiet,
     _over_budget,
     _too_little_yet,
-    _last_runs_found_nothing,
 )
-
-
-def _work_alone_asks(case: _Case) -> bool:
-    """Whether this would be a first start, for waiting work: not one for what must run anyway, nor one more."""
-    return not case.capacity and not wanted_idle(case.policy, case.now)
 
 
 # --- the start
@@ -189,10 +173,36 @@ def _choose(case: _Case) -> Verdict:
     count = min(case.desired - case.capacity, room, len(candidates))
     if count > 0:
         start = StartInstance(candidates, count, case.shape)
-        return Verdict(Decision.STARTING, f"starting {count}: {case.shape}", start)
+        return _doubt(case, count) or Verdict(Decision.STARTING, f"starting {count}: {case.shape}", start)
     if room > 0 and startable:
         return Verdict(Decision.NO_CAPACITY, f"waiting: {_no_capacity(case)}, will retry; {case.shape}")
     return Verdict(Decision.WAITING, f"waiting: {_obstacle(case, room)}; {case.shape}")
+
+
+def _doubt(case: _Case, count: int) -> Verdict | None:
+    """Counts alone start one instance an hour; more needs a worker that has had work since, or a message that was seen.
+
+    Asked last, when the start is possible: each look costs a message one of its receives, and what it sees is believed
+    until the next start. Queues that could not be asked are no reason to let work wait.
+    """
+    seen = case.observation.sighting
+    why = _why_counts_are_not_believed(case, count)
+    if why is None or seen in {Sighting.MESSAGE, Sighting.REFUSED}:
+        return None
+    look = "so a tick would look for a message" if seen is None else "and a look found no message"
+    return Verdict(Decision.DOUBTING, f"doubting: {why}, {look}; {case.shape}")
+
+
+def _why_counts_are_not_believed(case: _Case, count: int) -> str | None:
+    """`None` where they are, or where the start does not rest on them."""
+    seen, start = case.observation, case.observation.last_start or datetime.min.replace(tzinfo=UTC)
+    if case.capacity < wanted_idle(case.policy, case.now) or (seen.last_sighting and seen.last_sighting >= start):
+        return None
+    work = seen.last_work if seen.last_work and seen.last_work >= start else None
+    if count > 1 and not (work and case.now - work <= _AT_PRESENT):
+        return f"counts alone ask for {count} instances"
+    lately = case.now - start < _COUNTS_START_EVERY
+    return "the last run has found no work" if lately and not work else None
 
 
 def _no_capacity(case: _Case) -> str:

@@ -3,9 +3,10 @@
 Pure. Only what the autoscaler owns and nobody holds is touched, and only where the heartbeats could be read: a worker
 that cannot be seen is not taken for a dead one.
 
-A worker that falls silent, or is busy without ever finishing, is marked at first. A later tick that finds it so again
-reboots the host, once in a run; where that does not help the instance is stopped, and a person is told. The marks are
-tags on the instance: they are outdated by a new run, by the next heartbeat and by the reboot, so nobody removes them.
+A worker that falls silent, is busy without ever finishing, or takes no job while some wait, is marked at first. A later
+tick that finds it so again reboots the host, once in a run; where that does not help the instance is stopped, and a
+person is told. The marks are tags on the instance: they are outdated by a new run, by the next heartbeat and by the
+reboot, so nobody removes them.
 """
 
 from dataclasses import dataclass
@@ -107,8 +108,8 @@ def _mark(member: Member, now: datetime) -> datetime | None:
     """Since when it is a suspect, in this spell of silence."""
     mark, heartbeat = member.instance.suspect_since, member.heartbeat
     begin = member.instance.boot_start
-    if member.standing is Standing.STUCK and heartbeat and heartbeat.progress_at:
-        begin = max(begin, heartbeat.progress_at)
+    if member.standing is Standing.STUCK and heartbeat:
+        begin = max(begin, heartbeat.progress_at or heartbeat.idle_since or begin)
     elif heartbeat and not is_from_the_future(heartbeat, now):
         begin = max(begin, heartbeat.beat_at)
     return mark if mark and mark >= begin else None
@@ -122,6 +123,8 @@ def _why_suspect(member: Member, now: datetime) -> str:
         return f"its clock is {human_duration((heartbeat.beat_at - now).total_seconds())} ahead"
     if member.standing is Standing.STUCK and heartbeat.progress_at:
         return f"busy, but no job finished for {human_duration((now - heartbeat.progress_at).total_seconds())}"
+    if member.standing is Standing.STUCK and heartbeat.idle_since:
+        return f"work waits, but it has had none for {human_duration((now - heartbeat.idle_since).total_seconds())}"
     return f"no heartbeat for {human_duration((now - heartbeat.beat_at).total_seconds())}"
 
 

@@ -9,6 +9,7 @@ the record knows (a day's cost, a full zone) is unknown to the plan.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -26,6 +27,7 @@ from autoscaler.model import (
 from autoscaler.observe import Observer
 from autoscaler.plan import plan
 from autoscaler.pool import CapacityProvider, provider_for
+from autoscaler.probe import QueueProbe
 from autoscaler.record import TickRecord
 from autoscaler.record_store import DryRunRecords, Records, RecordStore
 from autoscaler.repair import DryRunRepairs, InstanceRepairs, Repairs
@@ -34,7 +36,7 @@ from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.ledger import Ledger
-from shared.lock import SessionLock
+from shared.lock import LockState, SessionLock
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -45,11 +47,23 @@ _CONFIRM_SECONDS = 3.0
 _ACT_SECONDS = 5.0
 
 
+class Eyes(Protocol):
+    """How a tick looks: at AWS, or at a simulated world. The methods are those of `autoscaler.observe.Observer`."""
+
+    def observe(self) -> Observation: ...
+
+    def look_again(self, observation: Observation) -> Observation: ...
+
+    def look_for_message(self, observation: Observation) -> Observation: ...
+
+    def lock(self) -> LockState: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a tick looks at and acts through."""
 
-    observer: Observer
+    observer: Eyes
     provider: CapacityProvider
     repairs: Repairs
     records: Records
@@ -80,7 +94,10 @@ class Autoscaler:
         ec2, dynamodb = ec2_client(), dynamodb_client()
         lock = SessionLock(s3_client(), settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
         provider = provider_for(settings, ec2, clock, dry_run=dry_run)
-        observer = Observer(sqs_client(), ec2, lock, Ledger(dynamodb, settings, clock), settings, provider)
+        sqs = sqs_client()
+        # Work that someone waits for is polled first, and looked at first.
+        probe = None if dry_run else QueueProbe(sqs, (settings.priority_queue_url, settings.jobs_queue_url))
+        observer = Observer(sqs, ec2, lock, Ledger(dynamodb, settings, clock), settings, provider, probe)
         store = RecordStore(dynamodb, settings.table_name)
         parts = Parts(
             observer,
@@ -91,7 +108,13 @@ class Autoscaler:
         return cls(parts, Policy.from_settings(settings), settings.fleet_name, clock)
 
     def tick(self) -> TickResult:
-        """Look, decide, act. What AWS refuses is in the result, not raised."""
+        """Look, decide, act, and log it. What AWS refuses is in the result, not raised."""
+        result = self.unlogged_tick()
+        _log(result)
+        return result
+
+    def unlogged_tick(self) -> TickResult:
+        """The same without the log event, for simulations of a month in seconds."""
         last, problem = self._last_record()
         observation = self._parts.observer.observe()
         if problem:
@@ -102,19 +125,24 @@ class Autoscaler:
         else:
             result = self._act(decided)
             self._rest_full_zones(decided, result.outcome)
-        _log(result)
         return result
 
     # --- deciding
 
     def _decide(self, observation: Observation, last: TickRecord | None) -> _Decided:
-        """The plan; one that starts something only after enough looks at the queues agree that work waits."""
+        """The plan; one that starts something only after enough looks at the queues agree that work waits.
+
+        The look that receives a message comes last: it is the dearest, and short spikes are over by then.
+        """
         decided = self._plan(observation, last)
         for _ in range(self._policy.confirm_reads - 1):
-            if not any(isinstance(action, StartInstance) for action in decided.plan.actions):
+            if not (decided.plan.in_doubt or any(isinstance(act, StartInstance) for act in decided.plan.actions)):
                 break
             self._clock.sleep(_CONFIRM_SECONDS)
             observation = self._parts.observer.look_again(observation)
+            decided = self._plan(observation, last)
+        if decided.plan.in_doubt:
+            observation = self._parts.observer.look_for_message(observation)
             decided = self._plan(observation, last)
         return decided
 
@@ -122,7 +150,9 @@ class Autoscaler:
         now = self._clock.now()
         record = last.after(observation, now) if last else None
         seen = record.recalled(observation, now) if record else observation
-        return _Decided(now, seen, plan(seen, self._policy, now), record)
+        planned = plan(seen, self._policy, now)
+        told = record.model_copy(update={"surplus": planned.surplus}) if record else None
+        return _Decided(now, seen, planned, told)
 
     # --- the record
 

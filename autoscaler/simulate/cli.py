@@ -16,7 +16,8 @@ from autoscaler.simulate.comparison import Verdict, compare, contenders, ours, v
 from autoscaler.simulate.conditions import NAMED
 from autoscaler.simulate.report import figures, sentences, side_by_side
 from autoscaler.simulate.result import Result
-from autoscaler.simulate.workload import MADE, Trace, read_trace
+from autoscaler.simulate.workload import MADE, Trace
+from autoscaler.simulate.workload_file import read_trace
 from shared.errors import ConfigurationError
 from shared.settings import ENV_PREFIX, Settings
 
@@ -29,7 +30,7 @@ _NO_CLOUD = {
     "table_name": "simulated",
 }
 _FILE_WIDTH = 120  # nobody looks at 80 columns there, and cut figures are of no use
-_SPARE = 2  # instances of the pool beyond max_instances: one may still be stopping
+SPARE = 2  # instances of the pool beyond max_instances: one may still be stopping
 
 
 @click.command()
@@ -70,7 +71,7 @@ def simulate(
 ) -> None:
     """Simulate weeks of the fleet in seconds, and print what they cost and how long jobs wait.
 
-    The autoscaler's own plan decides, each simulated minute, with the settings of SCRIBEFLEET_ variables and --set;
+    The autoscaler itself ticks, each simulated minute, with the settings of SCRIBEFLEET_ variables and --set;
     everything else is made up: instances that boot, workers, the queue, live sessions, what goes wrong. No AWS account
     is needed and nothing is started.
 
@@ -81,10 +82,10 @@ def simulate(
     """
     draw = _drawing(plot, beside=beside) if plot else None
     trace = _trace(workload, days, seed)
-    settings = _settings(changes, trace)
+    settings = settings_of(changes, trace)
     world = replace(NAMED[conditions], real_time_factor=settings.real_time_factor)
     contending = contenders(settings) if beside else [ours(settings)]
-    results = compare(trace, contending, world, seed, settings.max_instances + _SPARE)
+    results = compare(trace, contending, world, seed, settings.max_instances + SPARE)
     if draw:
         draw(results)
     if as_json:
@@ -104,7 +105,7 @@ def _trace(workload: str, days: int, seed: int) -> Trace:
     return read_trace(path, pool=1)
 
 
-def _settings(changes: Sequence[str], trace: Trace) -> Settings:
+def settings_of(changes: Sequence[str], trace: Trace) -> Settings:
     """From the environment, changed as asked; as many instances as the workload is made for, unless someone says."""
     given: dict[str, str] = {}
     for change in changes:
@@ -139,7 +140,6 @@ def _document(results: Sequence[Result], conditions: str, seed: int) -> dict[str
         "seed": seed,
         "results": [result.document() for result in results],
         "timers": [_verdict(verdict) for verdict in verdicts(results)],
-        "timersWithSameWorkers": [_verdict(verdict) for verdict in verdicts(results, alike=True)],
     }
 
 

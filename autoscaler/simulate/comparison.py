@@ -16,12 +16,13 @@ from autoscaler.simulate.workload import Trace
 from shared.settings import Settings
 
 TIMERS: Mapping[str, float] = {"5 min": 300, "30 min": 1800, "2 h": 7200, "6 h": 21_600}
-_WAITS = (180, 600, 1200, 1500, 1740, 3600, 4800, 5220, 5400, 6300, 10_800, 14_400, 19_500, 28_800, 36_000)
-_SHORT_WAITS = (0, 180, 1500, 4800, 5220, 6300, 19_500, 28_800)
+_WAITS = (180, 1200, 1500, 5400, 6300, 19_500, 28_800)
+_SHORT_IDLE = 5
+_SHORT_IDLE_WAITS = (0, 180, 600, 1200, 1500, 3600, 4800, 5400, 6300, 10_800, 14_400, 19_500, 28_800)
 # More jobs than any trace queues: the first instance is started by the wait alone.
 _NEVER_ENOUGH = 1_000_000
 OURS = "ours"
-_BRIEF = ", 1 poll"
+_STOPPED_SOON = f", idle {_SHORT_IDLE} s"
 _NO_WORSE = 1.0 + 1e-9
 
 
@@ -77,20 +78,23 @@ def timer(settings: Settings, seconds: float, name: str) -> Contender:
 
 
 def contenders(settings: Settings) -> list[Contender]:
-    """Every timer and ours as they are set, ours with a range of thresholds, and both with workers that idle less."""
-    brief = changed(settings, max_empty_polls=1)
+    """Every timer and ours as they are set, and ours with a range of thresholds and two idle limits.
+
+    All have the same workers. That the autoscaler stops an idle one before its own empty polls do is what it can do
+    and a timer cannot.
+    """
+    soon = changed(settings, idle_limit_seconds=_SHORT_IDLE)
     found = [timer(settings, seconds, name) for name, seconds in TIMERS.items()]
-    found += [timer(brief, seconds, f"{name}{_BRIEF}") for name, seconds in TIMERS.items()]
     found.append(ours(settings))
-    found += [_waiting(settings, seconds) for seconds in _WAITS]
-    found += [_waiting(brief, seconds, _BRIEF) for seconds in _SHORT_WAITS]
+    found += [waiting(settings, seconds) for seconds in _WAITS]
+    found += [waiting(soon, seconds, _STOPPED_SOON) for seconds in _SHORT_IDLE_WAITS]
     return found
 
 
-def _waiting(settings: Settings, seconds: int, suffix: str = "") -> Contender:
+def waiting(settings: Settings, seconds: int, suffix: str = "") -> Contender:
     """Ours, where the first instance starts when work has waited that long."""
-    waiting = changed(settings, start_min_jobs=_NEVER_ENOUGH, start_max_wait_seconds=seconds)
-    return ours(waiting, f"{OURS}, waits {_minutes(seconds)}{suffix}")
+    patient = changed(settings, start_min_jobs=_NEVER_ENOUGH, start_max_wait_seconds=seconds)
+    return ours(patient, f"{OURS}, waits {_minutes(seconds)}{suffix}")
 
 
 def compare(
@@ -102,27 +106,19 @@ def compare(
     ]
 
 
-def verdicts(results: Sequence[Result], *, alike: bool = False) -> list[Verdict]:
-    """What became of each timer.
-
-    Args:
-        alike: whether it is set beside those of ours alone whose workers idle as long as its own.
-    """
+def verdicts(results: Sequence[Result]) -> list[Verdict]:
+    """What became of each timer beside all of ours."""
     own = [result for result in results if is_ours(result)]
-    return [
-        _verdict(result, [each for each in own if not alike or is_brief(each) == is_brief(result)])
-        for result in results
-        if not is_ours(result)
-    ]
+    return [_verdict(result, own) for result in results if not is_ours(result)]
 
 
 def is_ours(result: Result) -> bool:
     return result.strategy.startswith(OURS)
 
 
-def is_brief(result: Result) -> bool:
-    """Whether its workers stop after one empty poll."""
-    return result.strategy.endswith(_BRIEF)
+def is_stopped_soon(result: Result) -> bool:
+    """Whether its autoscaler stops idle workers before they stop by themselves."""
+    return result.strategy.endswith(_STOPPED_SOON)
 
 
 def _verdict(result: Result, own: Sequence[Result]) -> Verdict:

@@ -19,12 +19,14 @@ class Conditions:
         real_time_factor: seconds of audio that a worker really transcribes in a second.
         count_lag_seconds: how old the queue counts are, at most.
         spikes_per_hour: how often the queue counts show messages that are not there.
-        capacity_outages_per_day: how often EC2 starts no instance, in any zone.
+        capacity_outages_per_day: how often EC2 starts no instance, in one zone or, as often, in any.
         crashes_per_hour: of a running worker; it is started afresh, its leases run out.
         hangs_per_hour: of a running worker; its instance runs on in silence.
         interruptions_per_hour: of a running spot instance, two minutes after notice.
         ticks_missed, ticks_twice: share of ticks, 0 to 1.
-        call_seconds: what one start takes the tick, so the fiftieth instance starts later than the first.
+        starts_throttled, answers_lost: share of calls that start instances, 0 to 1, for which EC2 has no time, or
+            which it carries out without an answer that arrives.
+        call_seconds: what such a call takes the tick.
     """
 
     boot_seconds: Range = (60, 180)
@@ -45,6 +47,8 @@ class Conditions:
     tick_late_seconds: float = 0
     ticks_missed: float = 0
     ticks_twice: float = 0
+    starts_throttled: float = 0
+    answers_lost: float = 0
     call_seconds: float = 0.3
 
 
@@ -61,6 +65,8 @@ TROUBLED = Conditions(
     tick_late_seconds=20,
     ticks_missed=0.01,
     ticks_twice=0.01,
+    starts_throttled=0.02,
+    answers_lost=0.01,
 )
 """Everything goes wrong at times, far more often than it should."""
 

@@ -1,4 +1,4 @@
-"""The simulated pool of instances: they boot, run a worker, stop, are refused and interrupted, and cost money.
+"""The simulated instances of one fleet: they boot, run a worker, stop, are interrupted, and cost money.
 
 What EC2 would do and no more: who starts and stops them is decided elsewhere.
 """
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from autoscaler.model import Instance, InstanceState
+from autoscaler.providers.contract import ALREADY_STARTED, HELD
+from autoscaler.record import NO_CAPACITY
 from autoscaler.simulate.agenda import moment_of
 from autoscaler.simulate.surroundings import Surroundings
 from autoscaler.simulate.worker import Worker
+from autoscaler.simulate.zones import Zones
 from shared.ledger import Heartbeat
 
 _LEAST_BILLED_SECONDS = 60
@@ -29,6 +32,7 @@ class _Host:
     stopped_at: datetime | None = None
     suspect_since: datetime | None = None
     rebooted_at: datetime | None = None
+    hold: bool = False
     run: int = 0
     worker: Worker | None = None
     last_heartbeat: Heartbeat | None = None
@@ -49,16 +53,18 @@ class Fleet:
 
     def __init__(self, size: int, around: Surroundings) -> None:
         self._around = around
-        self._hosts = {
-            f"i-{number:04d}": _Host(f"i-{number:04d}", f"us-east-1{'abc'[number % 3]}")
-            for number in range(1, size + 1)
-        }
-        self._no_capacity = False
+        self._zones = Zones(around)
+        self._hosts: dict[str, _Host] = {}
+        self.add(size)
         self._running: dict[str, _Host] = {}
         self.started_at: list[float] = []
         self.running_seconds = 0.0
-        if around.conditions.capacity_outages_per_day:
-            self._enter_next_outage()
+
+    def add(self, count: int) -> None:
+        """Have so many more stopped instances, spread over the zones."""
+        for number in range(len(self._hosts), len(self._hosts) + count):
+            name = f"i-{number + 1:04d}"
+            self._hosts[name] = _Host(name, self._zones.allot(number))
 
     # --- what is seen of it
 
@@ -87,23 +93,39 @@ class Fleet:
 
     # --- what is done to it
 
-    def start(self, instance_id: str) -> bool:
-        """Start a stopped instance, as the autoscaler's own; returns whether EC2 did."""
+    def start(self, instance_id: str, now: datetime) -> str | None:
+        """Start a stopped instance, as the autoscaler's own since `now`; returns the code of a refusal."""
         host = self._hosts[instance_id]
-        if host.state != "stopped" or self._no_capacity:
-            return False
+        if host.hold:
+            return HELD
+        if host.state in {"pending", "running"}:
+            return ALREADY_STARTED
+        if host.state == "stopping":
+            return "IncorrectInstanceState"
+        if self._zones.is_full(host.zone):
+            return NO_CAPACITY
+        host.owned_since = now
         self._launch(host)
-        host.owned_since = self._around.agenda.moment
         self.started_at.append(self._around.agenda.now)
         self._around.watch.instance_started(self._around.agenda.now, host.id)
-        return True
+        return None
 
     def start_by_person(self, instance_id: str) -> None:
         """Someone starts the instance for their own purposes; the autoscaler does not own it."""
         host = self._hosts[instance_id]
-        self._launch(host)
         host.owned_since = None
+        self._launch(host)
         self._around.watch.instance_found_running(host.id)
+
+    def hold_by_person(self, instance_id: str) -> None:
+        """Someone puts the hold tag on the instance."""
+        host = self._hosts[instance_id]
+        host.hold = True
+        host.become(host.state)
+
+    def fill_zone_of(self, instance_id: str) -> None:
+        """EC2 has no capacity left where this instance is."""
+        self._zones.fill(self._hosts[instance_id].zone)
 
     def stop(self, instance_id: str, by: str) -> bool:
         """Stop a running instance; returns whether EC2 did."""
@@ -125,14 +147,14 @@ class Fleet:
         self._later(host, self._around.conditions.stop_seconds, lambda: host.become("stopped"))
         return True
 
-    def mark(self, instance_id: str) -> None:
-        """Tag an instance as suspect."""
+    def mark(self, instance_id: str, now: datetime) -> None:
+        """Tag an instance as suspect since `now`."""
         host = self._hosts[instance_id]
-        host.suspect_since = self._around.agenda.moment
+        host.suspect_since = now
         host.become(host.state)
 
-    def reboot(self, instance_id: str) -> None:
-        """Reboot a running instance, as the autoscaler."""
+    def reboot(self, instance_id: str, now: datetime) -> None:
+        """Reboot a running instance, as the autoscaler at `now`."""
         host = self._hosts[instance_id]
         if host.state != "running":
             return
@@ -142,7 +164,7 @@ class Fleet:
             host.worker = None
         self._around.watch.worker_gone(host.id)
         host.run += 1
-        host.rebooted_at = self._around.agenda.moment
+        host.rebooted_at = now
         host.become("running")
         self._enter_boot(host)
 
@@ -204,21 +226,6 @@ class Fleet:
 
         self._around.agenda.after(seconds, happens)
 
-    def _enter_next_outage(self) -> None:
-        per_second = self._around.conditions.capacity_outages_per_day / 86_400
-        self._around.agenda.after(self._around.random.expovariate(per_second), self._outage)
-
-    def _outage(self) -> None:
-        self._no_capacity = True
-        self._around.watch.capacity_changed(there=False)
-        seconds = self._around.random.uniform(*self._around.conditions.capacity_outage_seconds)
-        self._around.agenda.after(seconds, self._outage_over)
-
-    def _outage_over(self) -> None:
-        self._no_capacity = False
-        self._around.watch.capacity_changed(there=True)
-        self._enter_next_outage()
-
     def _seen(self, host: _Host) -> Instance:
         if host.seen is None:
             host.seen = Instance(
@@ -226,6 +233,7 @@ class Fleet:
                 state=host.state,
                 launch_time=moment_of(host.launched),
                 owned_since=host.owned_since,
+                hold=host.hold,
                 availability_zone=host.zone,
                 stopped_at=host.stopped_at,
                 suspect_since=host.suspect_since,

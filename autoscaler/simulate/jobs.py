@@ -48,15 +48,6 @@ class JobQueue:
         self.visible = 0
         self.in_flight = 0
 
-    @property
-    def oldest_queued_at(self) -> float | None:
-        """When the job at the front was queued; `None` when there is none."""
-        return (
-            min((part.lot.queued_at for part in (self._waiting[0], self._waiting[-1])), default=None)
-            if (self._waiting)
-            else None
-        )
-
     def add(self, lot: Lot) -> None:
         """Queue a lot of new jobs."""
         self._waiting.append(Part(lot, lot.jobs))
@@ -120,12 +111,16 @@ class Counts:
         if conditions.spikes_per_hour:
             self._enter_next_spike()
 
-    def read(self, in_seconds: float = 0) -> QueueDepth:
-        """One look, now or a few seconds later in the same tick; the queue itself is taken as it is now."""
+    def read(self) -> QueueDepth:
+        """One look."""
         depth = self._queue.depth(self._random.uniform(0, self._conditions.count_lag_seconds))
-        if self._agenda.now + in_seconds < self._spike_until:
+        if self._agenda.now < self._spike_until:
             depth += QueueDepth(visible=self._spike_jobs)
         return depth
+
+    def find_message(self) -> bool:
+        """Whether a receive gets a message; like the real look, it asks no queue whose count shows none."""
+        return self.read().visible > 0 and self._queue.visible > 0
 
     def _enter_next_spike(self) -> None:
         self._agenda.after(self._random.expovariate(self._conditions.spikes_per_hour / 3600), self._spike)

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoscaler.simulate.comparison import is_brief, is_ours
+from autoscaler.simulate.comparison import is_ours, is_stopped_soon
 from autoscaler.simulate.result import Result
 from shared.clock import human_duration
 
@@ -50,20 +50,20 @@ def draw_frontier(results: Sequence[Result], target: Path) -> None:
     """Write cost against p95 wait of each strategy as a picture: what lies lower and further left is better."""
     figure = Figure(figsize=(10, 5), facecolor="white", layout="constrained")
     ax = figure.subplots()
-    for own, brief in ((True, False), (True, True), (False, False), (False, True)):
-        line = [each for each in results if (is_ours(each), is_brief(each)) == (own, brief)]
+    for own, soon in ((True, False), (True, True), (False, False)):
+        line = [each for each in results if (is_ours(each), is_stopped_soon(each)) == (own, soon)]
         line.sort(key=lambda each: each.wait_p95)
         ax.plot(
             [each.wait_p95 / 60 for each in line],
             [each.cost_per_month for each in line],
             color=_OURS if own else _LOCK,
-            alpha=0.45 if brief else 1,
-            label=("scribefleet" if own else "timers") + (", workers that idle for one poll" if brief else ""),
+            alpha=0.45 if soon else 1,
+            label=("scribefleet" if own else "timers") + (", idle workers stopped at the next tick" if soon else ""),
             linestyle="-" if own else "",
             marker="o" if own else "s",
             markersize=5,
         )
-    for result in (each for each in results if not is_ours(each) and not is_brief(each)):
+    for result in (each for each in results if not is_ours(each)):
         place = (result.wait_p95 / 60, result.cost_per_month)
         ax.annotate(result.strategy, place, (6, 4), textcoords="offset points", fontsize=9, color=_INK)
     ax.set_xscale("log")

@@ -63,13 +63,8 @@ def side_by_side(results: Sequence[Result]) -> Table:
 
 
 def sentences(results: Sequence[Result]) -> list[str]:
-    """One or two for each timer: what of ours is better, with workers that idle as long as its own and with any."""
-    lines = []
-    for alike, any_worker in zip(verdicts(results, alike=True), verdicts(results), strict=True):
-        lines.append(f"{alike.timer.strategy}: {_sentence(alike)}")
-        if any_worker != alike:
-            lines.append(f"    with other workers {_sentence(any_worker)}")
-    return lines
+    """One for each timer: what of ours is better."""
+    return [f"{verdict.timer.strategy}: {_sentence(verdict)}" for verdict in verdicts(results)]
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from autoscaler.simulate.agenda import Agenda
+from autoscaler.simulate.agenda import Agenda, SimulatedClock
 from autoscaler.simulate.conditions import Conditions
 from autoscaler.simulate.fleet import Fleet
 from autoscaler.simulate.jobs import Counts, JobQueue, Lot
 from autoscaler.simulate.live import LiveSessions
+from autoscaler.simulate.parts import MemoryRecords, SimulatedEyes, SimulatedRepairs
+from autoscaler.simulate.pool import SimulatedPool
 from autoscaler.simulate.result import Result, Sample
 from autoscaler.simulate.rules import Watch
 from autoscaler.simulate.strategies import Strategy
 from autoscaler.simulate.surroundings import Surroundings, wake
-from autoscaler.simulate.tick import Ticker
 from autoscaler.simulate.waits import Waits
 from autoscaler.simulate.workload import Arrival, Session, Trace
+from autoscaler.tick import Parts
 from shared.settings import Settings
 
 _LOOK_SECONDS = 60.0
@@ -53,7 +55,7 @@ class _Simulation:
         self._run = run
         # Each part has its own numbers, so that one more drawn for the one changes nothing for the others.
         seeds = Random(run.seed)
-        self._tick_random, counts_random, world_random = (Random(seeds.random()) for _ in range(3))
+        self._tick_random, counts_random, world_random, calls_random = (Random(seeds.random()) for _ in range(4))
         self._agenda = Agenda()
         self._live = LiveSessions(self._agenda)
         self._queue = JobQueue(self._agenda)
@@ -65,7 +67,11 @@ class _Simulation:
         )
         self._fleet = Fleet(run.pool, self._around)
         counts = Counts(self._queue, self._agenda, conditions, counts_random)
-        self._ticker = Ticker(run.strategy, self._fleet, counts, self._around)
+        clock = SimulatedClock(self._agenda)
+        self._pool = SimulatedPool(self._fleet, clock, conditions, calls_random)
+        eyes = SimulatedEyes(counts, self._live, self._fleet, clock)
+        parts = Parts(eyes, self._pool, SimulatedRepairs(self._fleet), MemoryRecords())
+        self._strategy_tick = run.strategy.ticking(parts, clock)
         self._samples: list[Sample] = []
         self._sample_every = max(1, round(run.trace.seconds / _LOOK_SECONDS / _MOST_SAMPLES))
         self._looks = 0
@@ -129,11 +135,11 @@ class _Simulation:
         at = (number + 1) * self._run.strategy.interval_seconds + random.uniform(0, conditions.tick_late_seconds)
         self._agenda.at(at, lambda: self._tick(number))
         if random.random() < conditions.ticks_twice:
-            self._agenda.at(at + random.uniform(0, 5), self._ticker.tick)
+            self._agenda.at(at + random.uniform(0, 5), self._strategy_tick)
 
     def _tick(self, number: int) -> None:
         if self._tick_random.random() >= self._run.conditions.ticks_missed:
-            self._ticker.tick()
+            self._strategy_tick()
         self._enter_tick(number + 1)
 
     # --- summing up
@@ -181,7 +187,7 @@ class _Simulation:
             wait_mean=waits.total / waits.count if waits.count else 0.0,
             starts=len(self._fleet.started_at),
             most_starts_an_hour=_most_within(self._fleet.started_at, 3600),
-            blocked=self._ticker.blocked,
+            blocked=self._pool.blocked,
             gpu_seconds=self._fleet.billed_seconds(),
             busy_seconds=self._around.busy_seconds,
             least_gpu_seconds=watch.queued * self._around.job_seconds,
@@ -196,10 +202,10 @@ class _Simulation:
 
 
 def _most_within(times: Sequence[float], seconds: float) -> int:
-    """The most of these ascending times that lie within any span of that length."""
+    """The most of these ascending times that lie within any span of that length, its end not included."""
     most = first = 0
     for last, time in enumerate(times):
-        while times[first] < time - seconds:
+        while times[first] <= time - seconds:
             first += 1
         most = max(most, last - first + 1)
     return most

@@ -3,11 +3,11 @@
 It knows the queue, the lock and how to ask for its own instance to be stopped; the autoscaler sees its heartbeats only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from autoscaler.simulate.agenda import moment_of
-from autoscaler.simulate.jobs import Part, jobs_of, split
-from autoscaler.simulate.surroundings import Surroundings, wake
+from autoscaler.simulate.hand import Hand
+from autoscaler.simulate.surroundings import Surroundings
 from shared.ledger import Heartbeat, WorkerState
 
 
@@ -28,12 +28,11 @@ class Worker:
         self._owned = owned
         self._state: WorkerState = "starting"
         self._step = 0  # counts changes, so that an event entered before one is known to be outdated
-        self._began = self._beat_at = self._around.agenda.now
-        self._idle_since: float | None = self._began
+        self._beat_at = around.agenda.now
+        self._idle_since: float | None = around.agenda.now
         self._frozen: float | None = None
         self._empty_polls = 0
-        self._hand: list[Part] = []
-        self._hand_began = 0.0
+        self._hand = Hand(instance_id, around)
         self._jobs_done = 0
         self._progress_at: float | None = None
 
@@ -72,14 +71,15 @@ class Worker:
             self._becomes("idle")
             self._long_poll(self._poll_was_empty)
 
-    def _long_poll(self, if_empty: Callable[[], None]) -> None:
+    def _long_poll(self, if_empty: Callable[[], None], begun: float = 0) -> None:
+        """Wait for jobs, in a long poll that began that many seconds ago."""
         self._around.polling.append(self)
-        self._then(max(self._around.settings.long_poll_seconds, 0.1), if_empty)
+        self._then(max(self._around.settings.long_poll_seconds - begun, 0.1), if_empty)
 
     def _poll_was_empty(self) -> None:
         self._around.polling.remove(self)
         self._empty_polls += 1
-        if self._empty_polls < self._around.settings.max_empty_polls or self._around.live.held:
+        if self._empty_polls < self._around.settings.empty_polls_before_end or self._around.live.held:
             self._poll()
             return
         self._becomes("draining")
@@ -95,30 +95,33 @@ class Worker:
 
     def receive(self) -> None:
         """Take a hand of jobs."""
-        around = self._around
         self._becomes("busy")
         self._empty_polls = 0
-        self._hand = around.queue.take(around.hand_size())
-        self._hand_began = self._progress_at = around.agenda.now
-        around.working[self] = None
-        for part in self._hand:
-            around.watch.jobs_received(around.agenda.now, self.instance_id, part.lot, part.jobs)
-        self._then(jobs_of(self._hand) * around.job_seconds, self._hand_done)
+        self._progress_at = self._around.agenda.now
+        self._around.working[self] = None
+        self._then(self._hand.take(), self._hand_done)
 
     def _hand_done(self) -> None:
-        self._publish(jobs_of(self._hand))
+        around = self._around
+        worked = self._hand.jobs * around.job_seconds
+        self._done(self._hand.finish())
+        if around.live.held or around.queue.visible:
+            self._poll()
+        else:
+            # It polls while it works, and notices that nothing is left when the poll of that moment ends.
+            self._long_poll(self._nothing_left, worked % max(around.settings.long_poll_seconds, 0.1))
+
+    def _nothing_left(self) -> None:
+        self._around.polling.remove(self)
         self._poll()
 
     # --- what happens to it
 
     def lock_taken(self) -> None:
-        """A live session begins: the window in hand is finished, the rest goes back."""
-        # The lock is held while it finishes, which no wait counts, so its jobs end here and now.
-        around = self._around
-        self._publish(self._done_by_now(), in_window=self._jobs_in_a_window())
-        self._give_back()
+        """A live session begins: it finishes its window and waits."""
+        self._done(self._hand.interrupt())
         self._becomes("locked")
-        around.locked.append(self)
+        self._around.locked.append(self)
         self._step += 1
 
     def lock_released(self) -> None:
@@ -129,19 +132,14 @@ class Worker:
         self._becomes("idle")
         self._poll()
 
-    def end(self, *, lose_leases: bool = False) -> None:
-        """Its process ends: told to, it finishes what it can and gives back the rest; else its leases run out."""
-        self._publish(self._done_by_now(), in_window=0 if lose_leases else self._jobs_in_a_window())
-        if lose_leases:
-            self._abandon()
-        else:
-            self._give_back()
+    def end(self) -> None:
+        """Its process is told to end."""
+        self._done(self._hand.interrupt())
         self.leave()
 
     def crash(self) -> None:
         """The process dies and is started afresh."""
-        self.end(lose_leases=True)
-        self._frozen = self._around.agenda.now
+        self._die()
         self._then(self._around.conditions.restart_seconds, self._restart)
 
     def _restart(self) -> None:
@@ -152,73 +150,18 @@ class Worker:
 
     def hang(self) -> None:
         """It stands still for good, and its instance runs on."""
-        self.end(lose_leases=True)
+        self._die()
         self._around.watch.worker_gone(self.instance_id)
+
+    def _die(self) -> None:
+        self._done(self._hand.abandon())
+        self.leave()
         self._frozen = self._around.agenda.now
 
     def notice(self) -> None:
         """Notice of an interruption: it takes no more jobs."""
         self.end()
         self._becomes("draining")
-
-    # --- the hand
-
-    def _publish(self, done: int, *, in_window: int = 0) -> None:
-        """The first `done` jobs of the hand were done one after the other, and the next `in_window` are done now."""
-        around = self._around
-        now, free_time = around.agenda.now, around.live.free_time
-        # The lock was free while the hand was worked on, so free time ran as the clock did.
-        first = free_time - (now - self._hand_began) + around.job_seconds
-        in_row = 0
-        together = min(in_window, jobs_of(self._hand) - done)
-        published, self._hand = split(self._hand, done + together)
-        for part in published:
-            row = min(part.jobs, done - in_row)
-            if row:
-                around.waits.add_row(first + in_row * around.job_seconds - part.lot.free_at, row)
-            if part.jobs > row:
-                around.waits.add_same(free_time - part.lot.free_at, part.jobs - row)
-            in_row += row
-            around.watch.jobs_published(now, part.lot, part.jobs)
-        if published:
-            around.queue.delete(done + together)
-            around.busy_seconds += (done + together) * around.job_seconds
-            self._jobs_done += done + together
-            self._progress_at = now
-        if not self._hand:
-            self._hand_is_empty()
-
-    def _done_by_now(self) -> int:
-        elapsed = self._around.agenda.now - self._hand_began
-        return min(jobs_of(self._hand), int(elapsed / self._around.job_seconds))
-
-    def _jobs_in_a_window(self) -> int:
-        return max(1, int(self._around.settings.window_seconds / self._around.settings.chunk_seconds))
-
-    def _give_back(self) -> None:
-        returned, self._hand = self._hand, []
-        self._hand_is_empty()
-        self._return(returned)
-
-    def _abandon(self) -> None:
-        abandoned, not_yet_taken = split(self._hand, self._around.settings.max_jobs_in_hand)
-        self._hand = []
-        self._hand_is_empty()
-        self._return(not_yet_taken)
-        lease = self._around.settings.visibility_timeout_seconds
-        self._around.agenda.after(lease, lambda: self._return(abandoned))
-
-    def _return(self, parts: Sequence[Part]) -> None:
-        if not parts:
-            return
-        for part in parts:
-            self._around.watch.jobs_returned(part.lot, part.jobs)
-        self._around.queue.give_back(parts)
-        wake(self._around)
-
-    def _hand_is_empty(self) -> None:
-        self._around.working.pop(self, None)
-        self._around.watch.hand_empty(self.instance_id)
 
     def leave(self) -> None:
         """It is gone from wherever it waited, and events of its past no longer concern it."""
@@ -228,6 +171,13 @@ class Worker:
                 place.remove(self)
 
     # --- states and time
+
+    def _done(self, jobs: int) -> None:
+        """So many jobs are done, and its hand is empty."""
+        self._around.working.pop(self, None)
+        if jobs:
+            self._jobs_done += jobs
+            self._progress_at = self._around.agenda.now
 
     def _becomes(self, state: WorkerState) -> None:
         if state == self._state:

@@ -1,18 +1,13 @@
-"""What there is to do: when jobs are queued and when live sessions hold the lock. Made up from a seed, or read.
+"""What there is to do: when jobs are queued and when live sessions hold the lock. Made up from a seed.
 
 A trace is only data, the same for every strategy that is compared on it.
 """
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
 from random import Random
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from shared.errors import ConfigurationError
 
 DAY = 86_400.0
 _HOUR = 3600.0
@@ -56,9 +51,6 @@ class Trace:
         return sum(arrival.jobs for arrival in self.arrivals)
 
 
-# --- made up
-
-
 def small(days: int, random: Random, *, locked: bool = False) -> Trace:
     """Twenty one-hour sessions a day, recorded within ten hours; 5 % of the chunks missing, queued at the end.
 
@@ -72,7 +64,8 @@ def small(days: int, random: Random, *, locked: bool = False) -> Trace:
             sessions.append(Session(begins, begins + _HOUR))
     sessions.sort(key=lambda session: session.ends)
     # A moment after the release, as the scan or the upload that finds the gaps follows the end of the session.
-    arrivals = tuple(Arrival(session.ends + 1, _some(_CHUNKS_AN_HOUR, _MISSING, random)) for session in sessions)
+    missing = _missing_of_an_hour()
+    arrivals = tuple(Arrival(session.ends + 1, missing(random)) for session in sessions)
     name = "small-locked" if locked else "small"
     return Trace(name, days * DAY, arrivals, tuple(sorted(sessions, key=_begins)) if locked else ())
 
@@ -96,8 +89,9 @@ def burst(days: int, random: Random) -> Trace:
 
 def bursty_day(days: int, random: Random) -> Trace:
     """Sessions all day, and every few hours a burst of hundreds or thousands of chunks."""
+    missing = _missing_of_an_hour()
     arrivals = [
-        *(Arrival(at, _some(_CHUNKS_AN_HOUR, _MISSING, random)) for at in _poisson(50 / DAY, days * DAY, random)),
+        *(Arrival(at, missing(random)) for at in _poisson(50 / DAY, days * DAY, random)),
         *(Arrival(at, round(10 ** random.uniform(2.5, 4))) for at in _poisson(6 / DAY, days * DAY, random)),
     ]
     return Trace("bursty-day", days * DAY, tuple(sorted(arrivals, key=_at)), pool=8)
@@ -105,11 +99,11 @@ def bursty_day(days: int, random: Random) -> Trace:
 
 def recorders(days: int, random: Random) -> Trace:
     """A thousand recorders at the same time, day and night, in one-hour sessions that miss 5 % of their chunks."""
-    arrivals = []
+    arrivals, missing = [], _missing_of_an_hour()
     for _ in range(1000):
         ends = random.uniform(0, _HOUR)
         while ends < days * DAY:
-            arrivals.append(Arrival(ends, _some(_CHUNKS_AN_HOUR, _MISSING, random)))
+            arrivals.append(Arrival(ends, missing(random)))
             ends += _HOUR
     return Trace("recorders", days * DAY, tuple(sorted(arrivals, key=_at)), pool=8)
 
@@ -142,68 +136,19 @@ MADE: Mapping[str, Callable[[int, Random], Trace]] = {
 }
 
 
-# --- read
-
-
-class _ArrivalRow(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    jobs: int = Field(ge=1)
-
-
-class _SessionRow(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    begins: float = Field(ge=0, allow_inf_nan=False)
-    ends: float = Field(ge=0, allow_inf_nan=False)
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    arrivals: list[_ArrivalRow] = Field(min_length=1)
-    sessions: list[_SessionRow] = []
-
-
-def read_trace(path: Path, pool: int) -> Trace:
-    """A trace from a file.
-
-    CSV has a line `seconds,jobs` and then one line for each arrival. JSON has `{"arrivals": [{"seconds", "jobs"}],
-    "sessions": [{"begins", "ends"}]}`, `sessions` being those that hold the lock, and may be absent. All times are in
-    seconds from the beginning, in any order.
-
-    Raises:
-        ConfigurationError: the file cannot be read or holds something else.
-    """
-    try:
-        read = _read_csv(path) if path.suffix.lower() == ".csv" else _File.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise ConfigurationError(f"{path.name} is no workload: {where}: {problem['msg']}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the workload {path.name} cannot be read: {error}") from error
-    if any(session.ends < session.begins for session in read.sessions):
-        raise ConfigurationError(f"{path.name} is no workload: a session ends before it begins")
-    arrivals = sorted((Arrival(row.seconds, row.jobs) for row in read.arrivals), key=_at)
-    sessions = sorted((Session(row.begins, row.ends) for row in read.sessions), key=_begins)
-    last = max([arrivals[-1].at, *(session.ends for session in sessions)])
-    return Trace(path.stem, math.ceil((last + 1) / DAY) * DAY, tuple(arrivals), tuple(sessions), pool)
-
-
-def _read_csv(path: Path) -> _File:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = TypeAdapter(list[_ArrivalRow]).validate_python(list(csv.DictReader(file)))
-    return _File(arrivals=rows)
-
-
 # --- numbers
 
 
-def _some(most: int, share: float, random: Random) -> int:
-    """How many of `most` it is when each is with a probability of `share`; at least one."""
-    return max(1, sum(random.random() < share for _ in range(most)))
+def _missing_of_an_hour() -> Callable[[Random], int]:
+    """Draws how many chunks of a one-hour session are missing when each is with the same probability; at least one."""
+    counts = range(1, _CHUNKS_AN_HOUR + 1)
+    cumulative = list(
+        accumulate(
+            math.comb(_CHUNKS_AN_HOUR, count) * _MISSING**count * (1 - _MISSING) ** (_CHUNKS_AN_HOUR - count)
+            for count in counts
+        )
+    )
+    return lambda random: random.choices(counts, cum_weights=cumulative)[0]
 
 
 def _poisson(rate: float, seconds: float, random: Random) -> Iterator[float]:

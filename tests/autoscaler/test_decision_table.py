@@ -17,8 +17,10 @@ from autoscaler.model import (
     Plan,
     Policy,
     RebootInstance,
+    Sighting,
     StartInstance,
     StopInstance,
+    Surplus,
 )
 from autoscaler.plan import plan
 from autoscaler.policy import QuietHours
@@ -38,13 +40,13 @@ POLICY = Policy(
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),
     silent_limit=timedelta(minutes=4),
+    surplus_limit=timedelta(minutes=15),
     stuck_limit=timedelta(minutes=30),
     max_run=timedelta(hours=12),
     price_usd_per_hour=0.5,
 )
 ONE = replace(POLICY, max_instances=1)
 GATHERING = replace(POLICY, start_min_jobs=50, start_max_wait=timedelta(minutes=30))
-DOUBTING = replace(POLICY, start_doubt=timedelta(minutes=3))
 BUDGET = replace(POLICY, daily_gpu_seconds=4 * 3600)
 QUIET = replace(POLICY, quiet_hours=QuietHours(time(11), time(14)))
 HELD = LockState(holders=(Holder(user_id="u", session_id="talk-7", timestamp=NOW - timedelta(minutes=3)),))
@@ -113,8 +115,21 @@ CASES: dict[str, Case] = {
     "jobs only in flight or delayed": Case(queue=QueueDepth(in_flight=4, delayed=2)),
     "work waits, nothing runs": Case(),
     "work waits, the first look alone saw it": Case(more=seen(confirmations=(NONE,))),
-    "more work than one instance does in the target time": Case(
-        (stopped("i-1"), stopped("i-2"), stopped("i-3")), QueueDepth(visible=300)
+    "more work than one instance does in the target time, a look finds a message": Case(
+        (stopped("i-1"), stopped("i-2"), stopped("i-3")),
+        QueueDepth(visible=300),
+        more=seen(sighting=Sighting.MESSAGE),
+    ),
+    "more work than one instance does in the target time, a look finds no message": Case(
+        (stopped("i-1"), stopped("i-2"), stopped("i-3")),
+        QueueDepth(visible=300),
+        more=seen(sighting=Sighting.NOTHING),
+    ),
+    "more work than two instances do in the target time, one is at work": Case(
+        (owned("i-1"), stopped("i-2"), stopped("i-3")),
+        QueueDepth(visible=500),
+        beats=(beat("i-1"),),
+        more=seen(last_start=ago(60), last_work=ago(0.2)),
     ),
     "enough instances at work": Case((owned("i-1"), stopped("i-2")), beats=(beat("i-1"),)),
     "the workers are faster than the setting says": Case(
@@ -138,19 +153,19 @@ CASES: dict[str, Case] = {
     "as many jobs as the threshold": Case(
         queue=QueueDepth(visible=50), policy=GATHERING, more=seen(oldest_waits=WAITED)
     ),
-    "the last run found no work, work shows for a minute": Case(
-        beats=(beat("i-1", "draining", seconds_ago=600),), policy=DOUBTING, more=seen(oldest_waits=WAITED)
+    "the last run found no work, a look finds no message": Case(
+        more=seen(last_start=ago(10), sighting=Sighting.NOTHING)
     ),
-    "the last run found no work, work shows for longer than the doubt": Case(
-        beats=(beat("i-1", "draining", seconds_ago=600),),
-        policy=DOUBTING,
-        more=seen(oldest_waits=timedelta(minutes=3)),
+    "the last run found no work, a look finds a message": Case(
+        more=seen(last_start=ago(10), sighting=Sighting.MESSAGE)
     ),
-    "the last run did some work": Case(
-        beats=(beat("i-1", "draining", seconds_ago=600, jobs_done=1),),
-        policy=DOUBTING,
-        more=seen(oldest_waits=WAITED),
+    "the last run found no work, the queues cannot be asked": Case(
+        problems=("could not look for a message on the queue jobs (AccessDenied)",),
+        more=seen(last_start=ago(10), sighting=Sighting.REFUSED),
     ),
+    "the last run found no work, a dry run does not look": Case(more=seen(last_start=ago(10), last_work=ago(11))),
+    "the last run found no work, an hour ago": Case(more=seen(last_start=ago(60), last_work=ago(61))),
+    "the last run did some work": Case(more=seen(last_start=ago(10), last_work=ago(9))),
     "quiet hours": Case(policy=QUIET),
     "the daily budget is used up": Case(policy=BUDGET, more=seen(gpu_seconds_today=4.2 * 3600)),
     "the daily budget is used up, and overridden": Case(
@@ -189,6 +204,26 @@ CASES: dict[str, Case] = {
     "up beyond the longest run, the heartbeats cannot be read": Case(
         (owned("i-1", up=13 * 60),), NONE, None, problems=UNREADABLE
     ),
+    "more at work than any tick has wanted for the span, two idle": Case(
+        (owned("i-1"), owned("i-2"), owned("i-3")),
+        beats=(beat("i-1"), idle("i-2", 0.2), idle("i-3", 0.3)),
+        more=seen(surplus=Surplus(since=ago(15), most_wanted=1)),
+    ),
+    "more at work than any tick has wanted for the span, but two were wanted at times": Case(
+        (owned("i-1"), owned("i-2"), owned("i-3")),
+        beats=(beat("i-1"), idle("i-2", 0.2), idle("i-3", 0.3)),
+        more=seen(surplus=Surplus(since=ago(15), most_wanted=2)),
+    ),
+    "more at work than any tick has wanted for the span, all busy": Case(
+        (owned("i-1"), owned("i-2")),
+        beats=(beat("i-1"), beat("i-2")),
+        more=seen(surplus=Surplus(since=ago(15), most_wanted=1)),
+    ),
+    "more at work than wanted for less than the span": Case(
+        (owned("i-1"), owned("i-2")),
+        beats=(beat("i-1"), idle("i-2", 0.2)),
+        more=seen(surplus=Surplus(since=ago(14), most_wanted=1)),
+    ),
     # --- dead or hung workers
     "no heartbeat since the start, beyond the boot limit": Case((owned("i-1", up=6),), NONE),
     "silent beyond the limit, not marked yet": Case((owned("i-1"),), NONE, (beat("i-1", seconds_ago=300),)),
@@ -209,6 +244,12 @@ CASES: dict[str, Case] = {
     ),
     "busy, but no job finished beyond the limit": Case(
         (owned("i-1"),), QueueDepth(in_flight=1), (beat("i-1", progress_at=ago(31)),)
+    ),
+    "without a job beyond the limit, while some have waited as long": Case(
+        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, more=seen(oldest_waits=timedelta(minutes=31))
+    ),
+    "without a job beyond the limit, and some wait for a minute": Case(
+        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, more=seen(oldest_waits=WAITED)
     ),
     "the worker's clock is far ahead": Case((owned("i-1"),), NONE, (beat("i-1", seconds_ago=-600),)),
     "silent, on hold": Case((owned("i-1", hold=True),), NONE, (beat("i-1", seconds_ago=300),)),

@@ -13,7 +13,7 @@ import pytest
 from autoscaler.metrics import metric_lines
 from autoscaler.model import Decision, Instance, Observation, Outcome, Plan, Policy
 from autoscaler.result import TickResult
-from shared.lock import LockState
+from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -35,6 +35,7 @@ SEEN = Observation(
     heartbeats={},
     oldest_waits=timedelta(seconds=90),
     gpu_seconds_today=5400,
+    lock_held_for=timedelta(0),
 )
 RESULT = TickResult(
     now=NOW,
@@ -84,6 +85,10 @@ def test_given_a_tick_then_its_values_are_those_of_what_it_saw_and_did() -> None
         "Held": 0,
         "Alarms": 1,
         "Problems": 0,
+        "Ticks": 1,
+        "LongestRunSeconds": 0,
+        "SilentInstances": 0,
+        "LockHeldSeconds": 0,
         "GpuHoursToday": 1.5,
         "CostTodayUSD": 0.75,
     }
@@ -111,10 +116,17 @@ def test_given_a_decision_then_it_is_counted_by_its_word(decision: Decision) -> 
 def test_given_parts_that_could_not_be_read_then_their_metrics_have_no_value_instead_of_zero() -> None:
     blind = replace(SEEN, queue=None, instances=None, oldest_waits=None, gpu_seconds_today=None, problems=("a", "b"))
     found = values(replace(RESULT, observation=blind))
-    assert set(found) & {"BacklogSeconds", "OldestPendingAgeSeconds", "GpuHoursToday", "CostTodayUSD"} == set()
+    assert set(found) == {
+        "Alarms", "CapacityBlocked", "Held", "LockHeldSeconds", "Problems", "Starts", "Stops", "Ticks"
+    }  # fmt: skip
     assert found["Problems"] == 2
     names = {name for name, _, _ in read(metric_lines(replace(RESULT, observation=blind), "blue"))}
     assert "InstancesByState" not in names
+
+
+def test_given_a_lock_that_cannot_be_read_then_it_counts_as_a_problem_because_it_holds_up_everything() -> None:
+    unread = replace(SEEN, lock=LockState(problem="batch-lock.json could not be read"))
+    assert values(replace(RESULT, observation=unread))["Problems"] == 1
 
 
 @pytest.mark.parametrize(
@@ -127,6 +139,47 @@ def test_given_parts_that_could_not_be_read_then_their_metrics_have_no_value_ins
 )
 def test_given_a_start_that_aws_has_no_room_for_then_capacity_is_blocked(change: dict[str, Any], expected: int) -> None:
     assert values(replace(RESULT, **change))["CapacityBlocked"] == expected
+
+
+def ran(hours: float, *, owned: bool = True, **more: Any) -> Instance:
+    """An instance that has run for so many hours."""
+    began = NOW - timedelta(hours=hours)
+    return Instance(
+        **{"id": f"i-{hours}", "state": "running", "launch_time": began, **more}, owned_since=began if owned else None
+    )
+
+
+def with_instances(*instances: Instance, **parts: Any) -> dict[str, float]:
+    return values(replace(RESULT, observation=replace(SEEN, instances=instances, **parts)))
+
+
+def test_given_several_runs_then_the_longest_of_owned_instances_that_run_is_told_on_hold_or_not() -> None:
+    runs = (ran(2), ran(3, hold=True), ran(7, owned=False), ran(9, state="stopped"), ran(8, state="stopping"))
+    assert with_instances(*runs)["LongestRunSeconds"] == 3 * 3600
+
+
+def test_given_workers_that_do_not_speak_then_those_not_on_hold_are_counted() -> None:
+    silent = (
+        ran(2),
+        ran(3, owned=False),
+        ran(4, state="pending"),
+        ran(5, hold=True),
+        ran(6, state="stopped"),
+        ran(0.01),
+    )
+    assert with_instances(*silent)["SilentInstances"] == 3
+
+
+def test_given_unreadable_heartbeats_then_nothing_is_said_of_silence() -> None:
+    assert "SilentInstances" not in with_instances(ran(2), heartbeats=None)
+
+
+def test_given_a_held_lock_then_its_time_is_told_and_without_the_record_it_is_unknown() -> None:
+    lock = LockState(holders=(Holder(user_id="u", session_id="s", timestamp=NOW),))
+    held = replace(SEEN, lock=lock, lock_held_for=timedelta(hours=13))
+    assert values(replace(RESULT, observation=held))["LockHeldSeconds"] == 13 * 3600
+    unknown = replace(held, lock_held_for=None)
+    assert "LockHeldSeconds" not in values(replace(RESULT, observation=unknown))
 
 
 def test_given_a_live_session_then_the_tick_was_held() -> None:

@@ -1,95 +1,22 @@
-"""The plan, rule by rule; the table of whole situations has its own tests."""
+"""The plan's starts, rule by rule; the table of whole situations has its own tests."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from autoscaler.model import (
     Decision,
-    Instance,
     InstanceState,
-    MarkSuspect,
     Observation,
     Plan,
-    Policy,
-    RebootInstance,
-    StartInstance,
-    StopInstance,
+    Sighting,
 )
 from autoscaler.plan import plan
-from shared.ledger import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.ledger import WorkerState
+from shared.lock import LockState
 from shared.queues import QueueDepth
-
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-# 200 jobs x 5 s / 20 = 50 s of work: what one instance drains in the target time.
-POLICY = Policy(
-    max_instances=3,
-    target_drain_seconds=50,
-    real_time_factor=20,
-    chunk_seconds=5,
-    boot_limit=timedelta(minutes=5),
-    idle_limit=timedelta(minutes=5),
-    silent_limit=timedelta(minutes=4),
-)
-ONE = replace(POLICY, max_instances=1)
-HELD = LockState(holders=(Holder(user_id="u", session_id="talk-7", timestamp=NOW - timedelta(minutes=3)),))
-
-
-def ago(minutes: float) -> datetime:
-    return NOW - timedelta(minutes=minutes)
-
-
-def instance(name: str, state: InstanceState = "running", *, minutes: float = 60, hold: bool = False) -> Instance:
-    """An instance whose run the autoscaler began `minutes` ago."""
-    return Instance(name, state, launch_time=ago(minutes), owned_since=ago(minutes), hold=hold)
-
-
-def theirs(name: str, state: InstanceState = "running", *, minutes: float = 60) -> Instance:
-    """An instance whose run a person began."""
-    return Instance(name, state, launch_time=ago(minutes))
-
-
-def beat(
-    name: str, state: WorkerState = "busy", *, seconds_ago: float = 10, idle_minutes: float | None = None
-) -> Heartbeat:
-    return Heartbeat(
-        instance_id=name,
-        state=state,
-        beat_at=NOW - timedelta(seconds=seconds_ago),
-        idle_since=None if idle_minutes is None else ago(idle_minutes),
-    )
-
-
-def decide(
-    *instances: Instance,
-    beats: tuple[Heartbeat, ...] | None = (),
-    policy: Policy = POLICY,
-    lock: LockState | None = None,
-    **depth: int,
-) -> Plan:
-    observation = Observation(
-        queue=QueueDepth(**depth),
-        lock=lock or LockState(),
-        instances=instances,
-        heartbeats=None if beats is None else {heartbeat.instance_id: heartbeat for heartbeat in beats},
-        problems=() if beats is not None else ("could not read the heartbeats (throttled)",),
-    )
-    return plan(observation, policy, NOW)
-
-
-def started(decided: Plan) -> tuple[int, tuple[str, ...]]:
-    """How many are to be started, from which candidates."""
-    starts = [action for action in decided.actions if isinstance(action, StartInstance)]
-    assert len(starts) <= 1
-    return (starts[0].count, starts[0].candidates) if starts else (0, ())
-
-
-def stopped(decided: Plan) -> list[str]:
-    return [action.instance_id for action in decided.actions if isinstance(action, StopInstance)]
-
+from situations import HELD, NOW, ONE, POLICY, beat, decide, instance, started, stopped, theirs
 
 # --- nothing is touched
 
@@ -150,7 +77,7 @@ def test_given_a_backlog_then_as_many_start_as_drain_all_of_it_in_the_target_tim
     visible: int, in_flight: int, delayed: int, expected: int
 ) -> None:
     pool = [instance(f"i-{number}", "stopped") for number in range(5)]
-    decided = decide(*pool, visible=visible, in_flight=in_flight, delayed=delayed)
+    decided = decide(*pool, visible=visible, in_flight=in_flight, delayed=delayed, sighting=Sighting.MESSAGE)
     assert started(decided)[0] == expected
 
 
@@ -261,94 +188,8 @@ def test_given_more_instances_on_their_way_out_than_a_sentence_holds_then_the_re
     assert "i-2 is stopping and 2 more, will retry" in decided.reason
 
 
-# --- stopping
-
-
-def test_given_no_work_and_a_worker_idle_beyond_the_limit_then_its_instance_is_stopped() -> None:
-    decided = decide(instance("i-1"), beats=(beat("i-1", "idle", idle_minutes=6),))
-    assert stopped(decided) == ["i-1"]
-    assert decided.reason == "no work waits, 1 instance runs; stopping i-1: idle for 6m 00s"
-
-
-def test_given_more_stops_than_a_sentence_holds_then_the_rest_is_counted() -> None:
-    names = [f"i-{number}" for number in range(8)]
-    decided = decide(
-        *(instance(name) for name in names), beats=tuple(beat(name, "idle", idle_minutes=6) for name in names)
-    )
-    assert stopped(decided) == names
-    assert decided.reason.endswith("; stopping i-4: idle for 6m 00s; and 3 more")
-
-
-def test_given_a_worker_idle_within_the_limit_then_it_is_left_alone() -> None:
-    assert decide(instance("i-1"), beats=(beat("i-1", "idle", idle_minutes=5),)).actions == ()
-
-
-@pytest.mark.parametrize("depth", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_given_work_anywhere_on_the_queues_then_an_idle_worker_is_left_alone(depth: tuple[int, int, int]) -> None:
-    visible, in_flight, delayed = depth
-    idle = beat("i-1", "idle", idle_minutes=60)
-    decided = decide(instance("i-1"), beats=(idle,), visible=visible, in_flight=in_flight, delayed=delayed)
-    assert stopped(decided) == []
-
-
-@pytest.mark.parametrize("state", ["busy", "locked"])
-def test_given_a_fresh_worker_that_is_busy_or_locked_then_it_is_never_stopped(state: WorkerState) -> None:
-    assert decide(instance("i-1"), beats=(beat("i-1", state, idle_minutes=60),)).actions == ()
-
-
-def test_given_a_worker_that_drains_without_end_then_its_instance_is_stopped() -> None:
-    assert stopped(decide(instance("i-1"), beats=(beat("i-1", "draining", idle_minutes=6),))) == ["i-1"]
-
-
-def test_given_a_silent_worker_then_tick_by_tick_it_is_marked_rebooted_marked_again_and_stopped_with_an_alarm() -> None:
-    """A worker that died at noon: its instance with the tags as each tick finds and leaves them."""
-    found, last_beat, now, did = instance("i-1"), beat("i-1", seconds_ago=0), NOW, []
-    for _ in range(20):
-        now += timedelta(minutes=1)
-        observation = Observation(QueueDepth(), LockState(), (found,), {"i-1": last_beat})
-        decided = plan(observation, POLICY, now)
-        for action in decided.actions:
-            did.append((type(action), int((now - NOW).total_seconds() // 60), bool(decided.alarms)))
-            if isinstance(action, MarkSuspect):
-                found = replace(found, suspect_since=now)
-            if isinstance(action, RebootInstance):
-                found = replace(found, rebooted_at=now)
-        if StopInstance in [kind for kind, _, _ in did]:
-            break
-    # silent limit 4 min, then a look in between; boot limit 5 min, then a look in between
-    assert did == [
-        (MarkSuspect, 5, False),
-        (RebootInstance, 6, False),
-        (MarkSuspect, 12, False),
-        (StopInstance, 13, True),
-    ]
-
-
-def test_given_a_marked_worker_that_speaks_again_then_nothing_is_done_and_a_later_silence_begins_with_a_mark() -> None:
-    marked = replace(instance("i-1"), suspect_since=ago(30))
-    assert decide(marked, beats=(beat("i-1", "busy"),)).actions == ()
-    silent_again = decide(marked, beats=(beat("i-1", "busy", seconds_ago=600),))
-    assert [type(action) for action in silent_again.actions] == [MarkSuspect]
-
-
-@pytest.mark.parametrize(("minutes", "expected"), [(5, []), (5.1, [MarkSuspect])])
-def test_given_no_heartbeat_since_the_start_then_the_instance_is_marked_after_the_boot_limit(
-    minutes: float, expected: list[type]
-) -> None:
-    assert [type(action) for action in decide(instance("i-1", minutes=minutes)).actions] == expected
-
-
-def test_given_an_instance_pending_for_hours_then_it_is_not_stopped_because_ec2_would_refuse() -> None:
-    assert decide(instance("i-1", "pending", minutes=600)).actions == ()
-
-
-def test_given_a_persons_instance_then_it_is_never_stopped() -> None:
-    assert decide(theirs("i-1"), theirs("i-2"), beats=(beat("i-2", "idle", idle_minutes=60),)).actions == ()
-
-
-def test_given_an_instance_on_hold_then_it_is_never_stopped() -> None:
-    assert decide(instance("i-1", hold=True), beats=(beat("i-1", "idle", idle_minutes=60),)).actions == ()
-
-
-def test_given_unreadable_heartbeats_then_nothing_is_stopped() -> None:
-    assert decide(instance("i-1", minutes=600), beats=None).actions == ()
+@pytest.mark.parametrize("speed", [0.0, 5e-324, 0.009])
+def test_given_a_worker_that_tells_a_speed_of_almost_nothing_then_the_setting_counts(speed: float) -> None:
+    strange = beat("i-1").model_copy(update={"real_time_factor": speed})
+    decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(strange,), visible=200)
+    assert decided.reason == "enough: 200 jobs wait, 1 of 1 instance at work"

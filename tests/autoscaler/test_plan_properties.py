@@ -6,7 +6,17 @@ from datetime import UTC, datetime, time, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.model import Instance, Observation, Plan, Policy, RebootInstance, StartInstance, StopInstance
+from autoscaler.model import (
+    Instance,
+    Observation,
+    Plan,
+    Policy,
+    RebootInstance,
+    Sighting,
+    StartInstance,
+    StopInstance,
+    Surplus,
+)
 from autoscaler.plan import plan
 from autoscaler.policy import QuietHours
 from shared.ledger import Heartbeat
@@ -71,6 +81,11 @@ memory = {
     "invalid_heartbeats": st.frozensets(st.sampled_from(IDS), max_size=2),
     "oldest_waits": st.none() | st.integers(0, 7200).map(lambda seconds: timedelta(seconds=seconds)),
     "gpu_seconds_today": st.none() | st.floats(0, 200_000),
+    "sighting": st.none() | st.sampled_from(Sighting),
+    "last_start": st.none() | moments,
+    "last_work": st.none() | moments,
+    "last_sighting": st.none() | moments,
+    "surplus": st.none() | st.builds(Surplus, since=moments, most_wanted=st.integers(1, 9)),
     "blocked_zones": st.dictionaries(st.sampled_from(["us-east-1a", "us-east-1b"]), moments),
 }
 complete = st.builds(
@@ -94,6 +109,7 @@ plain = st.builds(
     boot_limit=limits,
     idle_limit=limits,
     silent_limit=limits,
+    surplus_limit=limits,
     stuck_limit=limits,
     max_run=limits,
 )
@@ -103,7 +119,6 @@ thrifty = st.builds(
     min_instances=st.integers(0, 3),
     start_min_jobs=st.integers(1, 1000),
     start_max_wait=limits,
-    start_doubt=limits,
     daily_gpu_seconds=st.none() | st.floats(1, 200_000),
     budget_override_until=st.none() | moments,
     quiet_hours=st.sampled_from([None, QuietHours(time(11), time(14)), QuietHours(time(14), time(11))]),
@@ -226,7 +241,32 @@ def test_waiting_work_with_nothing_running_and_a_startable_instance_always_start
         and all(until <= NOW for until in observation.blocked_zones.values())
     )
     if must_start:
-        assert len(starts(plan(observation, policy, NOW))) == 1
+        certain = replace(observation, sighting=Sighting.MESSAGE)
+        assert len(starts(plan(certain, policy, NOW))) == 1
+        decided = plan(observation, policy, NOW)
+        # Nothing comes between work and a start but a look that has found no message, or the wait for one.
+        assert starts(decided) or decided.in_doubt or observation.sighting is Sighting.NOTHING
+
+
+@given(observations, policies)
+def test_counts_alone_start_one_instance_at_most_and_none_within_an_hour_of_a_run_without_work(
+    observation: Observation, policy: Policy
+) -> None:
+    counts_alone = replace(observation, sighting=Sighting.NOTHING, last_sighting=None, last_work=None)
+    decided = plan(counts_alone, replace(policy, min_instances=0), NOW)
+    assert sum(start.count for start in starts(decided)) <= 1
+    if counts_alone.last_start is not None and NOW - counts_alone.last_start < timedelta(hours=1):
+        assert starts(decided) == []
+
+
+@given(observations, policies)
+def test_a_look_for_a_message_is_asked_for_only_where_finding_one_leads_to_a_start(
+    observation: Observation, policy: Policy
+) -> None:
+    if plan(observation, policy, NOW).in_doubt:
+        assert starts(plan(replace(observation, sighting=Sighting.MESSAGE), policy, NOW))
+        assert starts(plan(replace(observation, sighting=Sighting.REFUSED), policy, NOW))
+        assert not plan(replace(observation, sighting=Sighting.NOTHING), policy, NOW).in_doubt
 
 
 @given(observations, thrifty)
@@ -235,12 +275,12 @@ def test_work_that_has_waited_longer_than_every_rule_allows_is_started_for(
 ) -> None:
     patient = replace(
         observation,
-        oldest_waits=max(policy.start_max_wait, policy.start_doubt),
+        oldest_waits=policy.start_max_wait,
         gpu_seconds_today=0,
         blocked_zones={},
         lock=LockState(),
     )
-    bold = replace(policy, start_min_jobs=1, start_doubt=timedelta(0), quiet_hours=None)
+    bold = replace(policy, start_min_jobs=1, quiet_hours=None)
     assert starts(plan(patient, replace(policy, quiet_hours=None), NOW)) == starts(plan(patient, bold, NOW))
 
 

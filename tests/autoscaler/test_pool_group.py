@@ -12,7 +12,7 @@ from autoscaler.providers.group import (
     NO_GROUP,
     AutoScalingGroup,
 )
-from capacity_sites import ScriptedGroupSite, at_work, instances_of, seen, startable
+from capacity_sites import ScriptedGroupSite, at_work, seen, startable
 from shared.instances import FLEET_TAG, GROUP_TAG
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def site(clock: "FakeClock") -> ScriptedGroupSite:
 
 
 def problems(site: ScriptedGroupSite) -> tuple[str, ...]:
-    return site.provider.see(instances_of(site.ec2)).problems
+    return site.provider.see(site.found()).problems
 
 
 def start(site: ScriptedGroupSite, count: int) -> Outcome:
@@ -125,7 +125,7 @@ def test_a_stopped_member_is_about_to_be_replaced_and_never_a_candidate(site: Sc
     start(site, 1)
     (member,) = at_work(site)
     site.ec2.hosts[member].state = "stopped"
-    view = {one.id: one for one in site.provider.see(instances_of(site.ec2)).instances or ()}
+    view = {one.id: one for one in site.provider.see(site.found()).instances or ()}
     assert view[member].state == "stopping"
 
 

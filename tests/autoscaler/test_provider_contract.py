@@ -1,4 +1,4 @@
-"""What every source of instances must do: the pool and the group, on moto's server and on the scripted cloud."""
+"""What every source of instances must do: the pool and the group, on moto's server, scripted and simulated."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -16,12 +16,12 @@ from capacity_sites import (
     ScriptedPool,
     Site,
     at_work,
-    instances_of,
     seen,
     startable,
 )
 from shared.aws import autoscaling_client
 from shared.instances import FLEET_TAG, HOLD_TAG
+from simulated_site import SimulatedSite
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import Refuse
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 _ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 
-@pytest.fixture(params=["pool, scripted", "pool, moto", "group, scripted", "group, moto"])
+@pytest.fixture(params=["pool, scripted", "pool, moto", "group, scripted", "group, moto", "pool, simulated"])
 def site(request: pytest.FixtureRequest, clock: "FakeClock", refuse: "Refuse") -> Site:
     kind, _, where = cast("str", request.param).partition(", ")
+    if where == "simulated":
+        return SimulatedSite()
     if where == "scripted":
         return ScriptedPool(clock) if kind == "pool" else ScriptedGroupSite(clock)
     cloud: Cloud = request.getfixturevalue("cloud")
@@ -175,7 +177,7 @@ def test_a_tag_of_a_person_holds_a_running_instance(site: Site, clock: "FakeCloc
     site.offer(1)
     site.provider.start(startable(site), 1, clock.now())
     (mine,) = at_work(site)
-    site.ec2.create_tags(Resources=[mine], Tags=[{"Key": HOLD_TAG, "Value": ""}])
+    site.tag(mine, HOLD_TAG, "")
     assert seen(site)[mine].hold
 
 
@@ -183,8 +185,8 @@ def test_an_instance_of_another_fleet_is_not_seen(site: Site, clock: "FakeClock"
     site.offer(1)
     site.provider.start(startable(site), 1, clock.now())
     (mine,) = at_work(site)
-    site.ec2.create_tags(Resources=[mine], Tags=[{"Key": FLEET_TAG, "Value": "another"}])
-    assert mine not in {one.id for one in instances_of(site.ec2)}
+    site.tag(mine, FLEET_TAG, "another")
+    assert mine not in {one.id for one in site.found()}
     assert at_work(site) == set()
 
 
@@ -240,7 +242,7 @@ def test_a_dry_run_sees_the_same_and_changes_nothing(site: Site, clock: "FakeClo
     site.provider.start(startable(site), 1, clock.now())
     running, before = at_work(site), startable(site)
     dry = DryRunPool(site.provider)
-    assert {one.id for one in dry.see(instances_of(site.ec2)).instances or ()} == set(seen(site))
+    assert {one.id for one in dry.see(site.found()).instances or ()} == set(seen(site))
     assert dry.start(before, 1, clock.now()) == Outcome(started=before[:1])
     assert dry.stop(min(running)) == Outcome(stopped=(min(running),))
     assert dry.hold_back() == Outcome()

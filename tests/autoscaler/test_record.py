@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.model import Instance, InstanceState, Observation, Outcome
+from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
 from autoscaler.record import NO_CAPACITY, TickRecord, back_off
-from shared.lock import LockState
+from shared.ledger import Heartbeat, WorkerState
+from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -20,8 +21,8 @@ def at(minutes: float) -> datetime:
 
 
 def seen(*instances: Instance, visible: int = 0, **parts: Any) -> Observation:
-    known: dict[str, Any] = {"queue": QueueDepth(visible=visible), "instances": instances, "heartbeats": {}, **parts}
-    return Observation(lock=LockState(), **known)
+    known: dict[str, Any] = {"queue": QueueDepth(visible=visible), "instances": instances, "heartbeats": {}}
+    return Observation(**{"lock": LockState(), **known, **parts})
 
 
 def run(
@@ -57,6 +58,39 @@ def test_given_unreadable_queues_then_the_time_goes_on_and_is_unknown_to_that_ti
 def test_given_a_second_look_that_sees_nothing_then_nothing_waits() -> None:
     spike = seen(visible=40, confirmations=(QueueDepth(),))
     assert TickRecord().after(spike, at(0)).waiting_since is None
+
+
+# --- for how long the lock is held
+
+
+def held(*refreshed: float) -> Observation:
+    """What a tick sees while live sessions hold the lock, each refreshed at the minute given."""
+    holders = (Holder(user_id="u", session_id=f"s{minute}", timestamp=at(minute)) for minute in refreshed)
+    return seen(lock=LockState(holders=tuple(holders)))
+
+
+def test_given_a_hold_that_is_refreshed_for_half_a_day_then_its_whole_time_counts() -> None:
+    record = TickRecord().after(seen(), at(0))
+    for minute in range(5, 725, 5):
+        record = record.after(held(minute - 1), at(minute))
+    assert record.recalled(held(719), at(720)).lock_held_for == timedelta(minutes=716)
+
+
+def test_given_live_sessions_that_relieve_each_other_then_the_lock_has_not_been_free() -> None:
+    record = TickRecord().after(held(0), at(1)).after(held(0, 9), at(10)).after(held(19), at(20))
+    assert record.recalled(held(19), at(20)).lock_held_for == timedelta(minutes=20)
+
+
+def test_given_a_tick_that_sees_the_lock_free_then_its_time_begins_anew() -> None:
+    record = TickRecord().after(held(0), at(1)).after(seen(), at(10)).after(held(11), at(12))
+    assert record.recalled(held(11), at(12)).lock_held_for == timedelta(minutes=1)
+    assert record.after(seen(), at(13)).recalled(seen(), at(13)).lock_held_for == timedelta(0)
+
+
+def test_given_a_lock_that_cannot_be_read_then_it_counts_as_held_since_the_tick_that_found_it_so() -> None:
+    unreadable = seen(lock=LockState(problem="no permission"))
+    record = TickRecord().after(unreadable, at(0)).after(unreadable, at(30))
+    assert record.recalled(unreadable, at(30)).lock_held_for == timedelta(minutes=30)
 
 
 # --- what the day costs
@@ -154,3 +188,49 @@ def test_the_same_refusal_rests_equally_long_each_time_and_differently_for_anoth
 def test_the_record_survives_its_json() -> None:
     record = TickRecord().after(seen(run(0), visible=1), at(1)).with_zones([run(0)], refused(), "fleet", at(1))
     assert TickRecord.model_validate_json(record.to_json()) == record
+
+
+# --- the last start, and whether it has found work
+
+
+def beats(*found: Heartbeat) -> dict[str, Heartbeat]:
+    return {beat.instance_id: beat for beat in found}
+
+
+def a_beat(state: WorkerState, beat_at: float, **more: Any) -> Heartbeat:
+    return Heartbeat(instance_id="i-1", state=state, beat_at=at(beat_at), **more)
+
+
+def test_given_owned_runs_then_the_latest_start_is_kept_when_its_instance_is_gone_as_a_groups_members_are() -> None:
+    record = TickRecord().after(seen(run(1), run(4, name="i-2"), run(5, name="i-3", owned=False)), at(6))
+    assert record.after(seen(), at(7)).recalled(seen(), at(7)).last_start == at(4)
+
+
+@pytest.mark.parametrize(
+    ("beat", "expected"),
+    [
+        (a_beat("busy", 9, progress_at=at(3)), 9),
+        (a_beat("idle", 9, idle_since=at(7), jobs_done=2), 7),
+        (a_beat("draining", 9, idle_since=at(7), jobs_done=2), 7),
+        (a_beat("idle", 9, idle_since=at(1)), None),
+        (a_beat("draining", 9, idle_since=at(1)), None),
+        (a_beat("starting", 9, idle_since=at(1)), None),
+        (a_beat("busy", 60), None),
+    ],
+)
+def test_a_worker_had_work_when_it_was_busy_or_since_it_is_idle_after_some_but_not_where_it_found_none(
+    beat: Heartbeat, expected: float | None
+) -> None:
+    record = TickRecord().after(seen(run(1), heartbeats=beats(beat)), at(10))
+    assert record.last_work == (None if expected is None else at(expected))
+
+
+def test_given_an_older_heartbeat_or_none_then_the_last_work_stays() -> None:
+    record = TickRecord().after(seen(heartbeats=beats(a_beat("busy", 9))), at(9))
+    assert record.after(seen(heartbeats=beats(a_beat("busy", 2))), at(10)).last_work == at(9)
+    assert record.after(seen(heartbeats=None), at(10)).last_work == at(9)
+
+
+def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_that_did_not_changes_nothing() -> None:
+    record = TickRecord().after(seen(sighting=Sighting.MESSAGE), at(1)).after(seen(sighting=Sighting.NOTHING), at(2))
+    assert record.recalled(seen(), at(2)).last_sighting == at(1)

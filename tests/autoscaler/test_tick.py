@@ -1,6 +1,5 @@
 """Ticks that come twice, at once, without the table or with doubtful counts; on moto's server."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +13,6 @@ from autoscaler.record_store import RecordStore
 from autoscaler.result import TickResult
 from autoscaler.tick import Autoscaler
 from shared.errors import LedgerError
-from shared.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto, Refuse
@@ -259,45 +257,3 @@ def test_given_nothing_to_start_then_no_second_look_is_taken(pool_on_moto: "Pool
     began = pool_on_moto.clock.now()
     autoscaler(start_confirm_reads=5).tick()
     assert pool_on_moto.clock.now() == began
-
-
-# --- many
-
-
-def test_given_200_instances_then_a_tick_sees_and_judges_all_of_them(
-    pool_on_moto: "PoolOnMoto", autoscaler: Make
-) -> None:
-    ids = pool_on_moto.add(200, stopped=False)
-    now = pool_on_moto.clock.now()
-    pool_on_moto.cloud.ec2.create_tags(
-        Resources=ids, Tags=[{"Key": "scribefleet:started-at", "Value": now.isoformat()}]
-    )
-    ledger = Ledger(pool_on_moto.cloud.dynamodb, pool_on_moto.cloud.settings, pool_on_moto.clock)
-    pool_on_moto.clock.advance(1200)
-    for instance in ids[:5]:
-        pool_on_moto.beat(instance, "busy")
-    assert len(ledger.heartbeats(ids).valid) == 5
-    result = autoscaler(max_instances=200).tick()
-    assert len(result.outcome.marked) == 195
-    assert json.dumps(result.document())
-
-
-def test_given_more_stops_than_the_time_allows_then_the_rest_is_left_to_the_next_tick_and_the_reason_counts_it(
-    pool_on_moto: "PoolOnMoto", autoscaler: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = [pool_on_moto.add_owned(minutes_ago=1) for _ in range(5)]
-    pool_on_moto.clock.advance(1200)
-    for instance in ids:
-        pool_on_moto.beat(instance, "idle", idle_minutes=20)
-    ticker = autoscaler(max_instances=5)
-    stop = ticker._parts.provider.stop
-
-    def slowly(instance_id: str) -> Any:
-        pool_on_moto.clock.advance(2)
-        return stop(instance_id)
-
-    monkeypatch.setattr(ticker._parts.provider, "stop", slowly)
-    result = ticker.tick()
-    assert len(result.outcome.stopped) == 3
-    assert result.reason.endswith("; out of time, 2 steps are left for the next tick")
-    assert len(ticker.tick().outcome.stopped) == 2

@@ -1,6 +1,6 @@
-"""Places where the contract of capacity providers is checked: each provider on moto's server and on the scripted cloud.
+"""Places where the contract of capacity providers is checked: each provider on moto's server and scripted.
 
-A further provider joins the suite by a site of its own.
+The simulated one has its site in `simulated_site`; a further provider joins the suite by a site of its own.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from autoscaler.model import Instance
 from autoscaler.providers.contract import CapacityProvider
 from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
-from scripted_cloud import FLEET, Fault, ScriptedEc2, ScriptedGroup, aws_error
+from scripted_cloud import FLEET, Fault, ScriptedEc2, aws_error
+from scripted_group import ScriptedGroup
 from shared.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ _ALIVE = {"pending", "running", "stopping", "stopped"}
 GROUP = "workers"
 
 
-def instances_of(ec2: Any) -> tuple[Instance, ...]:
-    """What an observer hands to a provider: the fleet's instances that are not gone."""
+def _found(ec2: Any) -> tuple[Instance, ...]:
     described = [one for reservation in ec2.describe_instances()["Reservations"] for one in reservation["Instances"]]
     return tuple(
         _instance(one)
@@ -46,7 +46,12 @@ class Site(Protocol):
     """A provider, and what a test does to the world around it."""
 
     provider: CapacityProvider
-    ec2: Any
+
+    def found(self) -> tuple[Instance, ...]:
+        """What an observer hands to the provider: the fleet's instances that are not gone."""
+
+    def tag(self, instance_id: str, key: str, value: str) -> None:
+        """A person tags an instance."""
 
     def offer(self, count: int) -> None:
         """Have `count` more instances that could be started."""
@@ -73,7 +78,7 @@ class Site(Protocol):
 def seen(site: Site) -> dict[str, Instance]:
     """The provider's view by id."""
     site.settle()
-    sight = site.provider.see(instances_of(site.ec2))
+    sight = site.provider.see(site.found())
     assert sight.instances is not None
     return {instance.id: instance for instance in sight.instances}
 
@@ -88,8 +93,20 @@ def at_work(site: Site) -> set[str]:
     return {name for name, one in seen(site).items() if one.state == "running"}
 
 
+class _OnEc2:
+    """A site whose instances are EC2's, moto's or scripted."""
+
+    ec2: Any
+
+    def found(self) -> tuple[Instance, ...]:
+        return _found(self.ec2)
+
+    def tag(self, instance_id: str, key: str, value: str) -> None:
+        self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": key, "Value": value}])
+
+
 @dataclass
-class ScriptedPool:
+class ScriptedPool(_OnEc2):
     """The pool on the scripted cloud."""
 
     clock: "FakeClock"
@@ -125,7 +142,7 @@ class ScriptedPool:
 
 
 @dataclass
-class ScriptedGroupSite:
+class ScriptedGroupSite(_OnEc2):
     """The group on the scripted cloud."""
 
     clock: "FakeClock"
@@ -167,7 +184,7 @@ Refuse = Callable[..., None]
 
 
 @dataclass
-class MotoPool:
+class MotoPool(_OnEc2):
     """The pool on moto's server; `client` is the provider's own, so that only its calls are refused."""
 
     ec2: Any
@@ -207,7 +224,7 @@ class MotoPool:
 
 
 @dataclass
-class MotoGroup:
+class MotoGroup(_OnEc2):
     """The group on moto's server."""
 
     ec2: Any

@@ -1,35 +1,19 @@
-"""A fleet in a world of its own: the real plan and the real providers, with EC2, queue, lock and workers in memory.
+"""A fleet in a world of its own: EC2, queue, lock and workers in memory.
 
 The world does what AWS and workers do by themselves, second by second on a clock of its own, and lets a test break it.
-It is written from architecture.md and the field notes, not from the plan: nothing here knows what the plan will decide.
+It is written from architecture.md and the field notes, not from the autoscaler: nothing here knows what that decides.
+How the autoscaler sees the world is in `world_eyes`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
-from autoscaler.model import (
-    Action,
-    Instance,
-    MarkSuspect,
-    Observation,
-    Outcome,
-    Plan,
-    Policy,
-    RebootInstance,
-    StartInstance,
-)
-from autoscaler.plan import plan
-from autoscaler.providers.contract import CapacityProvider
-from autoscaler.providers.group import AutoScalingGroup
-from autoscaler.providers.stoppable import InstancePool
-from scripted_cloud import FLEET, Host, ScriptedEc2, ScriptedGroup
-from shared.instances import FLEET_TAG, GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
+from scripted_cloud import Host, ScriptedEc2
+from scripted_group import ScriptedGroup
+from shared.instances import GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
 from shared.ledger import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 
 STEP = 20  # seconds: one long poll
@@ -37,8 +21,7 @@ LEASE = timedelta(seconds=120)
 JOBS_A_POLL = 40
 EMPTY_POLLS = 6
 ZONES = ("a", "b")
-_SUSPECT, _REBOOTED, _PERSON = "suspect-since", "rebooted-at", "person"
-_ALIVE = {"pending", "running", "stopping", "stopped"}
+_PERSON = "person"
 
 
 @dataclass(slots=True)
@@ -74,45 +57,27 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Blindness:
-    """What the autoscaler cannot read, or reads wrongly."""
-
-    queue: bool = False
-    instances: bool = False
-    heartbeats: bool = False
-    lock: bool = False
-    stale: bool = False
-    ghosts: int = 0
-
-
-@dataclass(slots=True)
 class World:
     """Everything of one fleet."""
 
-    policy: Policy
     with_group: bool
     workers_leave: bool = True  # else the autoscaler alone ends their runs
     time: Time = field(default_factory=Time)
     ec2: ScriptedEc2 = field(init=False)
     group: ScriptedGroup | None = field(init=False, default=None)
-    provider: CapacityProvider = field(init=False)
     workers: dict[str, Worker] = field(default_factory=dict)
     beats: dict[str, Heartbeat] = field(default_factory=dict)
     visible: int = 0
     sent: int = 0
     done: int = 0
     locked: bool = False
-    blind: Blindness = field(default_factory=Blindness)
     last_depth: QueueDepth = field(default_factory=QueueDepth)
-    waits_since: datetime | None = None
 
     def __post_init__(self) -> None:
         self.ec2 = ScriptedEc2(self.time)
         if self.with_group:
             self.group = ScriptedGroup(self.ec2, max_size=3, zones=ZONES)
-            self.provider = AutoScalingGroup(cast("Any", self.group), self.group.name, self.time)
         else:
-            self.provider = InstancePool(cast("Any", self.ec2))
             for zone in ("a", "b", "a"):
                 self.ec2.add(zone)
 
@@ -135,10 +100,6 @@ class World:
                 self._work(host, worker)
             elif host.id in self.workers:
                 self._give_back(self.workers.pop(host.id))
-        if not self.visible:
-            self.waits_since = None
-        elif self.waits_since is None:
-            self.waits_since = self.time.now()
 
     @property
     def depth(self) -> QueueDepth:
@@ -248,84 +209,7 @@ class World:
                 self.ec2.stop_by_person(host.id)
                 host.tags.pop(_PERSON)
 
-    # --- the autoscaler
-
-    def observe(self) -> Observation:
-        """What the autoscaler sees, with all that it cannot."""
-        blind = self.blind
-        instances = None if blind.instances else self._instances()
-        queue = None if blind.queue else self._seen_depth()
-        waits = self.time.now() - self.waits_since if self.waits_since else timedelta(0)
-        return Observation(
-            queue=queue,
-            lock=self.lock(),
-            instances=instances,
-            heartbeats=None if blind.heartbeats or instances is None else dict(self.beats),
-            problems=("something could not be read",) if None in (instances, queue) else (),
-            oldest_waits=None if blind.heartbeats else waits,
-        )
-
-    def lock(self) -> LockState:
-        """One look at the lock."""
-        if self.blind.lock:
-            return LockState(problem="the lock could not be read")
-        holder = Holder(user_id="u", session_id="s", timestamp=self.time.now())
-        return LockState(holders=(holder,) if self.locked else ())
-
-    def _seen_depth(self) -> QueueDepth:
-        true = self.last_depth if self.blind.stale else self.depth
-        return replace(true, visible=true.visible + self.blind.ghosts)
-
-    def _instances(self) -> tuple[Instance, ...] | None:
-        self.ec2.settle()
-        found = tuple(_seen(host) for host in self.ec2.hosts.values() if host.state in _ALIVE)
-        return self.provider.see(found).instances
-
-    def act(self, decided: Plan, *, held: bool) -> Outcome:
-        """Do what was decided, as a tick does: with a look at the lock before each action."""
-        outcome = Outcome()
-        if held:
-            return self.provider.hold_back()
-        for action in decided.actions:
-            if self.lock().held:
-                return outcome + self.provider.hold_back()
-            outcome += self._perform(action)
-        return outcome
-
-    def _perform(self, action: Action) -> Outcome:
-        if isinstance(action, StartInstance):
-            return self.provider.start(action.candidates, action.count, self.time.now())
-        if isinstance(action, MarkSuspect):
-            self.ec2.hosts[action.instance_id].tags[_SUSPECT] = self.time.now().isoformat()
-            return Outcome()
-        if isinstance(action, RebootInstance):
-            self._reboot(self.ec2.hosts[action.instance_id])
-            return Outcome()
-        return self.provider.stop(action.instance_id)
-
-    def _reboot(self, host: Host) -> None:
-        host.tags[_REBOOTED] = self.time.now().isoformat()
-        if host.id in self.workers:
-            self._give_back(self.workers.pop(host.id))
-
-    def decide(self, observation: Observation) -> Plan:
-        """What the real plan makes of it."""
-        return plan(observation, self.policy, self.time.now())
-
-
-def _seen(host: Host) -> Instance:
-    assert host.tags[FLEET_TAG] == FLEET
-    return Instance(
-        host.id,
-        cast("Any", host.state),
-        host.launch_time,
-        owned_since(host.tags, host.launch_time),
-        hold=HOLD_TAG in host.tags,
-        availability_zone=host.zone,
-        suspect_since=_moment(host.tags, _SUSPECT),
-        rebooted_at=_moment(host.tags, _REBOOTED),
-    )
-
-
-def _moment(tags: Mapping[str, str], key: str) -> datetime | None:
-    return datetime.fromisoformat(tags[key]) if key in tags else None
+    def reboot(self, name: str) -> None:
+        """The instance boots again; its worker dies with what it has in hand."""
+        if name in self.workers:
+            self._give_back(self.workers.pop(name))

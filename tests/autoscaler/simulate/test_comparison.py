@@ -63,17 +63,6 @@ def test_a_setting_that_leaves_jobs_undone_dominates_nothing(some_result: Result
     assert not verdicts(results)[0].dominated
 
 
-def test_among_alike_a_timer_is_set_beside_workers_that_idle_as_long_as_its_own(some_result: Result) -> None:
-    results = [
-        named(some_result, "timer 2 h", cost=10, p95=100),
-        named(some_result, "ours, waits 1 h, 1 poll", cost=5, p95=90),
-        named(some_result, "ours, waits 1 h", cost=9, p95=90),
-    ]
-
-    assert verdicts(results, alike=True)[0].cheaper == results[2]
-    assert verdicts(results)[0].cheaper == results[1]
-
-
 def test_the_contenders_are_timers_ours_as_it_is_set_and_ours_with_thresholds(settings_with: "MakeSettings") -> None:
     settings = settings_with(max_instances=3)
 
@@ -82,8 +71,10 @@ def test_the_contenders_are_timers_ours_as_it_is_set_and_ours_with_thresholds(se
     assert found["ours"].settings == settings
     assert found["timer 5 min"].strategy.interval_seconds == 300
     assert found["ours, waits 20 min"].settings.start_max_wait_seconds == 1200
-    assert found["ours, waits 80 min, 1 poll"].settings.max_empty_polls == 1
+    assert found["ours, waits 20 min"].settings.idle_limit_seconds == settings.idle_limit_seconds
+    assert found["ours, waits 80 min, idle 5 s"].settings.idle_limit_seconds == 5
     assert {contender.settings.max_instances for contender in found.values()} == {3}
+    assert {contender.settings.max_empty_polls for contender in found.values()} == {settings.max_empty_polls}
     assert len(found) == len(contenders(settings))
 
 

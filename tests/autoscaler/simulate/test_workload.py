@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from autoscaler.simulate.workload import DAY, MADE, Arrival, Session, read_trace
+from autoscaler.simulate.workload import DAY, MADE, Arrival, Session
+from autoscaler.simulate.workload_file import read_trace
 from shared.errors import ConfigurationError
 
 

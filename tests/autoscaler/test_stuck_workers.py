@@ -1,0 +1,97 @@
+"""Workers that speak and get nothing done: told from those that rest, marked, rebooted, given up."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
+from autoscaler.plan import plan
+from autoscaler.standing import Standing, standing
+from shared.ledger import Heartbeat, WorkerState
+from shared.lock import LockState
+from shared.queues import QueueDepth
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+POLICY = Policy(
+    max_instances=1,
+    target_drain_seconds=900,
+    real_time_factor=20,
+    chunk_seconds=5,
+    boot_limit=timedelta(minutes=5),
+    idle_limit=timedelta(minutes=5),
+    silent_limit=timedelta(minutes=4),
+    stuck_limit=timedelta(minutes=30),
+)
+
+
+def at(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def beat(state: WorkerState, minute: float, **more: Any) -> Heartbeat:
+    return Heartbeat(instance_id="i-1", state=state, beat_at=at(minute), **more)
+
+
+def seen(heartbeat: Heartbeat, waited: float | None, instance: Instance | None = None) -> Observation:
+    """One owned instance with this heartbeat, and work that has waited so many minutes."""
+    return Observation(
+        QueueDepth(visible=1),
+        LockState(),
+        (instance or Instance("i-1", "running", at(-60), at(-60)),),
+        {"i-1": heartbeat},
+        oldest_waits=None if waited is None else timedelta(minutes=waited),
+    )
+
+
+@pytest.mark.parametrize("state", ["idle", "starting"])
+@pytest.mark.parametrize(
+    ("idle", "waited", "expected"),
+    [
+        (31, 31, Standing.STUCK),
+        (30, 31, Standing.AT_WORK),
+        (31, 30, Standing.AT_WORK),
+        (31, 0, Standing.AT_WORK),
+        (31, None, Standing.AT_WORK),
+    ],
+)
+def test_a_worker_is_stuck_where_it_and_the_work_have_both_waited_beyond_the_limit(
+    state: WorkerState, idle: float, waited: float | None, expected: Standing
+) -> None:
+    observation = seen(beat(state, 0, idle_since=at(-idle)), waited)
+    assert observation.instances
+    assert standing(observation.instances[0], observation, POLICY, NOON) is expected
+
+
+@pytest.mark.parametrize(
+    "heartbeat", [beat("busy", 0, progress_at=at(-29)), beat("locked", 0), beat("busy", 0, idle_since=None)]
+)
+def test_a_worker_that_gets_on_or_holds_still_for_a_live_session_is_not_stuck_however_long_work_waits(
+    heartbeat: Heartbeat,
+) -> None:
+    observation = seen(heartbeat, 600)
+    assert observation.instances
+    assert standing(observation.instances[0], observation, POLICY, NOON) is Standing.AT_WORK
+
+
+def test_given_a_worker_that_takes_no_job_though_some_wait_then_it_is_marked_rebooted_and_at_last_given_up() -> None:
+    """It beats on all the while; each boot of its host begins its idleness anew."""
+    found, idle_since, did = Instance("i-1", "running", at(0), at(0)), at(0), []
+    for minute in range(1, 120):
+        observation = seen(beat("idle", minute, idle_since=idle_since), minute, found)
+        decided = plan(observation, POLICY, at(minute))
+        for action in decided.actions:
+            did.append((type(action), minute, bool(decided.alarms)))
+            if isinstance(action, MarkSuspect):
+                found = replace(found, suspect_since=at(minute))
+            if isinstance(action, RebootInstance):
+                found, idle_since = replace(found, rebooted_at=at(minute)), at(minute)
+        if StopInstance in [kind for kind, _, _ in did]:
+            break
+    assert did == [
+        (MarkSuspect, 31, False),
+        (RebootInstance, 32, False),
+        (MarkSuspect, 63, False),
+        (StopInstance, 64, True),
+    ]
