@@ -16,6 +16,7 @@ from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, 
 from shared.ledger import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
+from shared.ticks import LastTick
 
 NO_CAPACITY = "InsufficientInstanceCapacity"
 # A start is billed for a minute at least (EC2 pricing, "On-Demand").
@@ -32,30 +33,22 @@ class ZoneBlock(WireModel):
     until: AwareDatetime
 
 
-class TickRecord(WireModel):
-    """The record that ticks share.
+class TickRecord(LastTick):
+    """The record that ticks share: what others may read of it, and what is between ticks.
 
     Attributes:
         version: counts the writes; a tick writes only over the version that it has read.
-        ticked_at: when the last tick decided.
-        waiting_since: since when each tick has seen waiting work; absent when the last one saw none.
         held_since: since when each tick has seen the lock held; absent when the last one saw it free.
         last_start, last_work, last_sighting: as in the observation; members of a group leave no trace but these.
         surplus: as the last plan told it.
-        counted_until: up to when `gpu_seconds` is complete.
-        gpu_seconds: seconds that owned instances have run in the day (UTC) of `counted_until`.
     """
 
     version: int = 0
-    ticked_at: AwareDatetime | None = None
-    waiting_since: AwareDatetime | None = None
     held_since: AwareDatetime | None = None
     last_start: AwareDatetime | None = None
     last_work: AwareDatetime | None = None
     last_sighting: AwareDatetime | None = None
     surplus: Surplus | None = None
-    counted_until: AwareDatetime | None = None
-    gpu_seconds: float = 0
     zones: Mapping[str, ZoneBlock] = {}
 
     def after(self, observation: Observation, now: datetime) -> "TickRecord":
@@ -89,6 +82,10 @@ class TickRecord(WireModel):
             failures = self.zones[zone].failures + 1 if zone in self.zones else 1
             zones[zone] = ZoneBlock(failures=failures, until=now + back_off(fleet, zone, failures))
         return self if zones == self.zones else self.model_copy(update={"zones": zones, "version": self.version + 1})
+
+    def telling(self, decision: str, reason: str) -> "TickRecord":
+        """The record that says what the tick came to, for people; the next tick does not read it."""
+        return self.model_copy(update={"decision": str(decision), "reason": reason})
 
     def recalled(self, observation: Observation, now: datetime) -> Observation:
         """The observation with what the record, brought up to `now` by `after`, tells about it."""

@@ -10,14 +10,12 @@ from pydantic import ValidationError
 
 from autoscaler.record import TickRecord
 from shared.errors import AWS_ERRORS, LedgerError, error_code
+from shared.ticks import TICK_KEY, tick_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 log = structlog.get_logger()
-
-# No session's path: those begin with `users/`.
-_KEY: dict[str, Any] = {"sessionPath": {"S": "autoscaler"}, "chunk": {"S": "tick"}}
 
 
 class Records(Protocol):
@@ -43,10 +41,7 @@ class RecordStore:
         Raises:
             LedgerError: the table could not be read.
         """
-        try:
-            item = self._dynamodb.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True).get("Item")
-        except AWS_ERRORS as error:
-            raise LedgerError(f"the ticks' record could not be read: {_cause(error)}") from error
+        item = tick_item(self._dynamodb, self._table)
         if item is None:
             return TickRecord()
         version = int(item.get("version", {}).get("N", 0))
@@ -69,7 +64,7 @@ class RecordStore:
         seen = record.version - 1
         request: dict[str, Any] = {
             "TableName": self._table,
-            "Item": {**_KEY, "version": {"N": str(record.version)}, "record": {"S": record.to_json()}},
+            "Item": {**TICK_KEY, "version": {"N": str(record.version)}, "record": {"S": record.to_json()}},
             "ConditionExpression": "#version = :seen" if seen else "attribute_not_exists(#version)",
             "ExpressionAttributeNames": {"#version": "version"},
         }
@@ -80,7 +75,8 @@ class RecordStore:
         except AWS_ERRORS as error:
             if error_code(error) == "ConditionalCheckFailedException":
                 return False
-            raise LedgerError(f"the ticks' record could not be written: {_cause(error)}") from error
+            cause = error_code(error) or type(error).__name__
+            raise LedgerError(f"the ticks' record could not be written: {cause}") from error
         return True
 
 
@@ -96,7 +92,3 @@ class DryRunRecords:
     def write(self, record: TickRecord) -> bool:
         log.debug("dry_run_record", version=record.version)
         return True
-
-
-def _cause(error: Exception) -> str:
-    return error_code(error) or type(error).__name__

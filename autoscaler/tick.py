@@ -124,7 +124,7 @@ class Autoscaler:
             result = self._result(decided, Outcome(), "another tick decided at this moment", Decision.OUTRUN)
         else:
             result = self._act(decided)
-            self._rest_full_zones(decided, result.outcome)
+            self._complete_record(decided, result)
         return result
 
     # --- deciding
@@ -151,8 +151,9 @@ class Autoscaler:
         record = last.after(observation, now) if last else None
         seen = record.recalled(observation, now) if record else observation
         planned = plan(seen, self._policy, now)
-        told = record.model_copy(update={"surplus": planned.surplus}) if record else None
-        return _Decided(now, seen, planned, told)
+        if record:
+            record = record.model_copy(update={"surplus": planned.surplus}).telling(planned.decision, planned.reason)
+        return _Decided(now, seen, planned, record)
 
     # --- the record
 
@@ -166,13 +167,16 @@ class Autoscaler:
         """Whether another tick has decided since this one looked. A table that is away tells of none."""
         return decided.record is not None and not self._write(decided.record)
 
-    def _rest_full_zones(self, decided: _Decided, outcome: Outcome) -> None:
-        if decided.record is None:
+    def _complete_record(self, decided: _Decided, result: TickResult) -> None:
+        """Write once more what only acting has shown: full zones, and a reason other than the plan's."""
+        before = decided.record
+        if before is None:
             return
         instances = decided.observation.instances or ()
-        rested = decided.record.with_zones(instances, outcome, self.fleet, self._clock.now())
-        if rested is not decided.record:
-            self._write(rested)
+        after = before.with_zones(instances, result.outcome, self.fleet, self._clock.now())
+        after = after.telling(result.decision, result.reason)
+        if after != before:
+            self._write(after.model_copy(update={"version": before.version + 1}))
 
     def _write(self, record: TickRecord) -> bool:
         try:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import busy, demo, handler_import, lambda_size, memory, plot, scanner, throughput, word_errors
+from bench import (
+    busy,
+    demo,
+    handler_import,
+    lambda_size,
+    memory,
+    plot,
+    scanner,
+    session_transcript,
+    throughput,
+    word_errors,
+)
 from bench.report import Measurement, to_json, to_table
 from shared.errors import ScribefleetError
 
@@ -19,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Measurement]]] = {
     "lambda-size": lambda_size.measure,
     "demo": demo.measure,
     "scanner": scanner.measure,
+    "session-transcript": session_transcript.measure,
     "word-errors": word_errors.measure,
     "throughput": throughput.measure,
     "busy": busy.measure,

@@ -34,7 +34,7 @@ def _bare() -> dict[str, Any]:
     began = time.perf_counter()
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=_BUCKET, Prefix=USERS_PREFIX)
     keys = sum(len(page.get("Contents", [])) for page in pages)
-    return {"seconds": time.perf_counter() - began, "keys": keys, "peakBytes": _peak_bytes()}
+    return {"seconds": time.perf_counter() - began, "keys": keys, "peakBytes": peak_bytes()}
 
 
 def _scan(keyspace: Keyspace, threads: int) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _scan(keyspace: Keyspace, threads: int) -> dict[str, Any]:
     older_than = keyspace.newest + timedelta(seconds=1)
     began = time.perf_counter()
     found = list(find_gaps(s3, _BUCKET, older_than=older_than, threads=threads, tally=tally))
-    measured = {"seconds": time.perf_counter() - began, "peakBytes": _peak_bytes()}
+    measured = {"seconds": time.perf_counter() - began, "peakBytes": peak_bytes()}
     return asdict(tally) | measured | {"wrongGaps": _wrong_gaps(keyspace, found)}
 
 
@@ -57,7 +57,7 @@ def _wrong_gaps(keyspace: Keyspace, found: Iterable[SessionGaps]) -> int:
     return ((expected - actual) + (actual - expected)).total()
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The most resident memory that this process has had.
 
     Linux hands ru_maxrss of the process that called exec down to the one it becomes, so a large parent would be

@@ -21,8 +21,10 @@ from shared.reports import (
     cost_usd,
     execution,
 )
+from shared.run_timeline import Outcome, Phase, RunTimeline
 
-Outcome = Literal["completed", "skipped", "failed"]
+# How a run ends: with nothing left to do, cut off by a request to stop, by a worker that broke, or before its work.
+Ending = Literal["ended", "interrupted", "crashed", "failed"]
 
 # A report stays readable, and its object small, when an outage broke a hundred thousand chunks.
 _MOST_ERRORS = 1000
@@ -65,11 +67,15 @@ class RunRecord:
 
     Attributes:
         started: when the worker of this run began.
+        timeline: what it did when.
         model_load_seconds: how long loading the model took; absent from the second run of a process on.
+        draining_since: when the worker announced its end, as long as it stands by that.
     """
 
     started: datetime
+    timeline: RunTimeline
     model_load_seconds: float | None = None
+    draining_since: datetime | None = None
     completed: int = 0
     skipped: int = 0
     failed: int = 0
@@ -78,6 +84,11 @@ class RunRecord:
     size_bytes: int = 0
     errors: list[ReportError] = field(default_factory=list)
     _sessions: dict[str, _SessionCounts] = field(default_factory=dict)
+
+    @classmethod
+    def begun(cls, at: datetime, phase: Phase) -> "RunRecord":
+        """The record of a run that begins with a phase."""
+        return cls(at, RunTimeline(at, phase))
 
     @property
     def jobs(self) -> int:
@@ -112,15 +123,21 @@ class RunRecord:
 
     def sessions(self) -> tuple[SessionOutcome, ...]:
         """The sessions this run worked on, in the order in which they came up."""
-        return tuple(session.outcome() for session in self._sessions.values())
+        # Copied at once: a run that ends because a job hangs is told of while other threads may go on.
+        return tuple(session.outcome() for session in tuple(self._sessions.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What the end of a run adds to its record; `run` is absent when EC2 does not say, or there is no EC2."""
+    """What the end of a run adds to its record; `run` is absent when EC2 does not say, or there is no EC2.
+
+    Attributes:
+        why: for people, in a few words; absent of a run that simply ended.
+    """
 
     ended: datetime
-    interrupted: bool
+    ending: Ending
+    why: str | None
     lock_status: str
     scan: ScanCounts
     identity: InstanceIdentity | None
@@ -134,8 +151,8 @@ def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
     return BatchReport(
         report_id="",
         timestamp=iso(end.ended),
-        status=_status(record, interrupted=end.interrupted),
-        reason="asked to stop before the queue was empty" if end.interrupted else None,
+        status=_status(record, end.ending),
+        reason=end.why,
         lock_status=end.lock_status,
         execution=execution(record.started, end.ended),
         scan=end.scan,
@@ -155,9 +172,11 @@ def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
     )
 
 
-def _status(record: RunRecord, *, interrupted: bool) -> ReportStatus:
-    if interrupted:
+def _status(record: RunRecord, ending: Ending) -> ReportStatus:
+    if ending in {"interrupted", "crashed"}:
         return "interrupted"
+    if ending == "failed":
+        return "failed"
     if not record.failed:
         return "success"
     return "partial" if record.completed or record.skipped else "failed"
@@ -189,12 +208,16 @@ def _performance(record: RunRecord, end: RunEnd, total_seconds: float) -> Perfor
     startup = None
     if end.run and end.run.owned:
         startup = round(max(0.0, (record.started - end.run.started_at).total_seconds()), 3)
+    shutdown = None
+    if record.draining_since:
+        shutdown = round(max(0.0, (end.ended - record.draining_since).total_seconds()), 3)
     factor = record.real_time_factor
     return Performance(
         total_duration_seconds=total_seconds,
         gpu_startup_seconds=startup,
         model_load_seconds=record.model_load_seconds,
         transcribe_duration_seconds=round(record.work_seconds, 3),
+        shutdown_seconds=shutdown,
         real_time_factor=round(factor, 2) if factor else None,
         gpu_busy_fraction=round(record.work_seconds / total_seconds, 4) if total_seconds > 0 else None,
     )

@@ -5,12 +5,14 @@ for a job that came before the announcement; look at the lock again, since a liv
 instance is stopped while it lasts; write the report, which nobody could write later; only then stop the instance.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import structlog
-from pydantic import ValidationError
 
+from consumer.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
+from consumer.finishing import SessionFinisher
 from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.instance import WorkerInstance
@@ -18,35 +20,30 @@ from consumer.jobqueue import Message
 from consumer.metrics import INTERVAL_SECONDS
 from consumer.models import Models
 from consumer.pipeline import Pipeline
-from consumer.record import JobRecord, RunEnd, RunRecord, batch_report
+from consumer.record import Ending, JobRecord, RunRecord
+from consumer.reporter import Reporter
 from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
 from consumer.worker import Worker
 from shared.background import repeating
-from shared.errors import AWS_ERRORS, error_code, is_missing, is_retryable
-from shared.layout import PENDING_JOBS_KEY
+from shared.errors import AWS_ERRORS, error_code, is_retryable
 from shared.ledger import WorkerState
-from shared.messages import WireModel
-from shared.reports import ScanCounts, write_report
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from shared.run_timeline import Phase
 
 log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
 _LOOK_SECONDS = 0.5
+_PHASES: Mapping[WorkerState, Phase] = {
+    "starting": "load",
+    "idle": "idle",
+    "busy": "busy",
+    "locked": "locked",
+    "draining": "draining",
+}
 
-# How a run ends: the worker stopped its instance (or may end), or it was asked to stop with or without work.
-_Ending = Literal["its own", "while idle", "cut off"]
-
-
-class _Pending(WireModel):
-    """What a report repeats of pending-jobs.json."""
-
-    total_sessions: int
-    total_missing_chunks: int
-    sessions_with_missing_chunks: int
+# What the loop ends with: a report that is written (the worker stopped its instance, or may end), or one that is not.
+_Ending = Literal["reported"] | Ending
 
 
 class WorkerBrokenError(Exception):
@@ -69,18 +66,18 @@ class Runner:
         stop: StopRequest,
         heart: Heart,
         instance: WorkerInstance | None,
-        record: RunRecord,
+        reporter: Reporter,
         *,
         until_empty: bool = False,
     ) -> None:
         self.worker = worker
         self.heart = heart
-        self.record = record
+        self.reporter = reporter
         self._gate = gate
         self._stop = stop
         self._instance = instance
         self._until_empty = until_empty
-        self._reported = False
+        self._finisher = SessionFinisher.of(worker, lambda: gate.look().held)
         hints = SessionHints(worker.s3, worker.settings.bucket, worker.retrier)
         self.pipeline = Pipeline(worker, models, hints, gate, stop, on_end=self._ended, on_work=self._worked)
 
@@ -90,13 +87,20 @@ class Runner:
         Raises:
             WorkerBrokenError: the process should be started afresh.
         """
-        ending: _Ending = "cut off"
         try:
-            with self._saying_metrics(), self.pipeline.running():
-                ending = self._loop()
-        finally:
-            if ending != "its own":
-                self._report(interrupted=ending == "cut off")
+            with self._saying_metrics(), self._telling_dead_letters(), self._finisher.running():
+                with self.pipeline.running():
+                    ending = self._loop()
+                self._finish_sessions()
+        except BaseException as error:
+            self._report("crashed", f"the worker broke: {error_code(error) or type(error).__name__}")
+            raise
+        if ending != "reported":
+            self._report(ending, self._stop.reason if ending == "interrupted" else None)
+
+    def last_words(self) -> None:
+        """Report a run in which a job hangs, from another thread: this one's may never return."""
+        self._report("crashed", "a job hung, so the worker was ended")
 
     def _loop(self) -> _Ending:
         empty_polls = 0
@@ -114,9 +118,13 @@ class Runner:
                 log.debug("empty_poll", in_a_row=empty_polls)
                 if empty_polls >= self.worker.settings.empty_polls_before_end:
                     if self._end_run():
-                        return "its own"
+                        return "reported"
                     empty_polls = 0
-        return "while idle" if empty_polls and self.pipeline.idle else "cut off"
+        idle = bool(empty_polls) and self.pipeline.idle
+        # The instance is not told that it is not needed: what is in hand is still being finished.
+        self.heart.becomes("draining")
+        self.reporter.becomes("draining")
+        return "ended" if idle else "interrupted"
 
     # --- work
 
@@ -162,19 +170,26 @@ class Runner:
 
     def _becomes(self, state: WorkerState) -> None:
         self.heart.becomes(state)
+        self.reporter.becomes(_PHASES[state])
         # Locked is needed, too: while a live session lasts, no instance is stopped.
         if self._instance:
             self._instance.keep(needed=state in {"busy", "locked"})
 
     def _ended(self, record: JobRecord | None) -> None:
         if record:
-            self.record.add(record)
+            self.reporter.ended(record)
+            self._finisher.ended(record)
             self.heart.job_done(self.record.real_time_factor)
             if self.worker.metrics:
                 self.worker.metrics.ended(record)
 
     def _worked(self, seconds: float) -> None:
         self.record.worked(seconds)
+
+    @property
+    def record(self) -> RunRecord:
+        """What the run did so far."""
+        return self.reporter.record
 
     # --- metrics
 
@@ -184,6 +199,9 @@ class Runner:
     def _say_metrics(self) -> None:
         if self.worker.metrics:
             self.worker.metrics.say(self.pipeline.meter.seconds)
+
+    def _telling_dead_letters(self) -> AbstractContextManager[None]:
+        return repeating(self.reporter.notices.tell, NOTICE_SECONDS, "dead letters")
 
     # --- the lock
 
@@ -201,63 +219,28 @@ class Runner:
 
     def _end_run(self) -> bool:
         """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
+        self._finish_sessions()
         self._becomes("draining")
         last = self._receive(self.worker.settings.receive_max_jobs, wait=True)
         if last:
             self.pipeline.accept(last)
         if last is None or last or self._stop.requested or self._gate.look().held:
             return False
-        owned = self._report(interrupted=False)
+        owned = self._report("ended")
         if owned and self._instance and self._instance.stop():
             return True
         self._becomes("idle")
         return self._until_empty
 
-    def _report(self, *, interrupted: bool) -> bool:
-        """Write the run's report and begin the record of the next run; returns whether the instance is owned."""
+    def _finish_sessions(self) -> None:
+        """Write the transcripts of the sessions without a gap; after a request to stop, what fits in the time."""
+        self._finisher.hurry()
+        while not self._finisher.wait(_LOOK_SECONDS) and not self._stop.must_abort():
+            self.heart.turned()
+
+    def _report(self, ending: Ending, why: str | None = None) -> bool:
+        """Write the run's report; returns whether the instance is owned."""
         self.heart.turned()
         # Before the instance may be stopped: what is said after that no longer leaves the host.
         self._say_metrics()
-        now = self.worker.clock.now()
-        settings = self.worker.settings
-        run = self._instance.run() if self._instance else None
-        owned = bool(run and run.owned)
-        # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
-        # report only what was done since is worth another.
-        if not self.record.jobs and (self._reported or not owned):
-            return owned
-        end = RunEnd(
-            ended=now,
-            interrupted=interrupted,
-            lock_status=self._gate.look().describe(),
-            scan=_newest_scan(self.worker.s3, settings.bucket),
-            identity=self._instance.identity if self._instance else None,
-            run=run,
-            price_usd_per_hour=settings.price_usd_per_hour,
-        )
-        try:
-            report = write_report(self.worker.s3, settings.bucket, batch_report(self.record, end), self.record.started)
-        except AWS_ERRORS as error:
-            # A report tells of work that is done: its absence is no reason to keep a GPU running.
-            log.error("report_not_written", error=error_code(error) or type(error).__name__)
-        else:
-            log.info("run_reported", report=report.report_id, status=report.status, jobs=self.record.jobs)
-        self.record = RunRecord(started=now)
-        self._reported = True
-        return owned
-
-
-def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
-    """The counts of the newest scan; zeros when there is none to read."""
-    try:
-        body = s3.get_object(Bucket=bucket, Key=PENDING_JOBS_KEY)["Body"].read()
-        scan = _Pending.model_validate_json(body)
-    except (*AWS_ERRORS, ValidationError) as error:
-        if not is_missing(error):
-            log.warning("pending_jobs_unreadable", error=error_code(error) or type(error).__name__)
-        return ScanCounts()
-    return ScanCounts(
-        sessions_scanned=scan.total_sessions,
-        total_missing_chunks=scan.total_missing_chunks,
-        sessions_with_missing_chunks=scan.sessions_with_missing_chunks,
-    )
+        return self.reporter.report(ending, why)

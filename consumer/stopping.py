@@ -2,6 +2,8 @@
 
 from shared.clock import Clock
 
+ASKED_TO_STOP = "asked to stop before the queue was empty"
+
 _LOOK_SECONDS = 0.5
 
 
@@ -16,11 +18,23 @@ class StopRequest:
         self._clock = clock
         self._drain_seconds = drain_seconds
         self._deadline: float | None = None
+        self.reason = ASKED_TO_STOP
+        """Why a run that is cut off was, for its report."""
 
     def request(self) -> None:
         """Ask to stop; asked again, at once."""
         wait = self._drain_seconds if self._deadline is None else 0
         self._deadline = self._clock.monotonic() + wait
+
+    def request_within(self, seconds: float, reason: str) -> None:
+        """Ask to stop because the host ends: the job in hand has `seconds`, or the drain time if that is shorter.
+
+        It never gives more time than an earlier request did. A SIGTERM that follows, as the host's end sends one, ends
+        the job at once.
+        """
+        self.reason = reason
+        deadline = self._clock.monotonic() + max(0.0, min(seconds, self._drain_seconds))
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
 
     @property
     def requested(self) -> bool:

@@ -14,10 +14,12 @@ from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
 
-from shared.transcripts import Segment, Suppressed, Word
+from shared.transcripts import Beside, Segment, Suppressed, Word, WordBeside
 
 # Durations are sums of floating-point numbers: six chunks of 5 s must not be longer than 30 s.
 _ROUNDING: Final = 1e-6
+# Enough to find one's place again in what another hearing makes of the same seconds.
+_BESIDE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,15 @@ class _Strip:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What was heard in one chunk; times are seconds from its start."""
+    """What was heard in one chunk; times are seconds from its start.
+
+    Attributes:
+        beside: the words next to it, where the chunk there is another hearing's.
+    """
 
     segments: tuple[Segment, ...]
     suppressed: tuple[Suppressed, ...]
+    beside: Beside | None = None
 
 
 def share_out(
@@ -186,6 +193,7 @@ def share_out(
         span.part.number: Heard(
             tuple(cut for segment in segments if (cut := _cut(segment, span, spans))),
             tuple(_clip(each, span) for each in suppressed if each.start < span.end and each.end > span.start),
+            _beside(segments, span, spans, window),
         )
         for span in spans
         if span.part.number in window.gaps
@@ -226,6 +234,25 @@ def _cut(segment: Segment, span: _Span, spans: Sequence[_Span]) -> Segment | Non
         return None
     text = "".join(word.word for word in words).strip()
     return Segment(text=text, start=words[0].start, end=max(word.end for word in words), words=words)
+
+
+def _beside(segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], window: Window) -> Beside | None:
+    """What was heard next to a chunk whose neighbour is no gap of this window."""
+    words = [word for segment in segments for word in segment.words]
+    held = [(word, _holder((word.start + word.end) / 2, spans).start) for word in words]
+    earliest, latest = span.start - _BESIDE_SECONDS, span.end + _BESIDE_SECONDS
+    before = [word for word, holder in held if holder < span.start and word.end > earliest]
+    after = [word for word, holder in held if holder > span.start and word.start < latest]
+    zero, number = span.start - span.part.begin, span.part.number
+    beside = Beside(
+        before=tuple(_moved(word, zero) for word in before if number - 1 not in window.gaps),
+        after=tuple(_moved(word, zero) for word in after if number + 1 not in window.gaps),
+    )
+    return beside if beside.before or beside.after else None
+
+
+def _moved(word: Word, zero: float) -> WordBeside:
+    return WordBeside(word=word.word, start=round(word.start - zero, 3), end=round(word.end - zero, 3))
 
 
 def _clip(suppressed: Suppressed, span: _Span) -> Suppressed:

@@ -26,6 +26,7 @@ from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, parse_job
+from shared.notify import Notifier, nobody
 from shared.reports import ReportError
 from shared.settings import Settings
 from shared.transcripts import ChunkTranscript
@@ -85,6 +86,7 @@ class Worker:
     audio: SessionAudio
     retrier: Retrier
     metrics: WorkerMetrics | None = None
+    notifier: Notifier = field(default_factory=nobody)
     _unexpected: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -102,7 +104,8 @@ class Worker:
             existing = self.retrier(existing_transcript, self.s3, job)
             if existing and existing.satisfies(job):
                 return self._done(message, self._skipped(job))
-            self.ledger.processing(job, self.worker_id, message.receives)
+            if not self.ledger.processing(job, self.worker_id, message.receives):
+                return self._done(message, self._cancelled(job))
             prepared = Prepared(message, job, existing, self.audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
@@ -174,6 +177,11 @@ class Worker:
         log.info("chunk_skipped", **names(job), why="its transcript exists")
         return JobRecord(job, "skipped")
 
+    def _cancelled(self, job: ChunkJob) -> JobRecord:
+        self.ledger.dropped(job)
+        log.info("chunk_skipped", **names(job), why="it was cancelled")
+        return JobRecord(job, "skipped")
+
     def _transcript(self, prepared: Prepared, spoken: Spoken) -> ChunkTranscript:
         job, audio, segments = prepared.job, prepared.audio, spoken.heard.segments
         return ChunkTranscript(
@@ -193,6 +201,7 @@ class Worker:
             uploaded_at=iso(self.clock.now()),
             partial_audio=audio.partial,
             suppressed=spoken.heard.suppressed,
+            beside=spoken.heard.beside,
             header_synthesised=audio.header_synthesised,
         )
 

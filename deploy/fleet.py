@@ -87,8 +87,8 @@ class FleetStack:
         """The stack's resources of a type such as `AWS::SQS::Queue` that exist."""
         return [resource for resource in self.resources if resource.type == resource_type and resource.name]
 
-    def settings(self) -> Settings:
-        """The settings that the fleet's parts run with, as far as the template has parameters for them.
+    def values(self) -> dict[str, str]:
+        """The settings that the fleet's parts run with, as far as the template has parameters for them, by field.
 
         Raises:
             FleetNotFoundError: the stack has none of the outputs, because of its state or since it is not a fleet's.
@@ -102,12 +102,23 @@ class FleetStack:
                 "--fleet names the fleet's stack"
             )
         groups = self.of_type(GROUP_TYPE)
-        values: dict[str, Any] = {field: self.outputs[output] for field, output in _OUTPUTS.items()}
+        values = {field: self.outputs[output] for field, output in _OUTPUTS.items()}
+        # A fleet that an older version deployed has none.
+        values["notify_topic_arn"] = self.outputs.get("NotifyTopicArn", "")
         values["auto_scaling_group"] = groups[0].name if groups else ""
         for parameter, value in self.parameters.items():
             field = _snake(parameter)
             if field in Settings.model_fields and field not in values:
                 values[field] = value
+        return values
+
+    def settings(self) -> Settings:
+        """The same as settings.
+
+        Raises:
+            FleetNotFoundError: as for `values`, or a value is none that this version takes.
+        """
+        values: dict[str, Any] = dict(self.values())
         try:
             return Settings(**values)
         except ValidationError as error:

@@ -28,7 +28,7 @@ _PACKAGES: Mapping[Component, tuple[str, ...]] = {
 # Beside these a package holds only byte code. The command lines need click and rich, which the Lambdas do not carry.
 _OWN_SUFFIXES = (".py", ".j2", ".typed")
 _OWN_UNUSED = ("cli.py",)
-_OWN_UNUSED_FOLDERS = ("simulate",)
+_OWN_UNUSED_FOLDERS = ("operator", "simulate")
 # What pip adds that depends on the machine (RECORD lists the scripts, whose first line names an interpreter).
 _PIP_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 # The runtime's Python, as in the template; and wheels for its Amazon Linux 2023 (glibc 2.34), as PEP 600 names them.

@@ -4,7 +4,6 @@ For each gap: claim it in the ledger, send its message, confirm. A crash between
 later and never loses it; a message that could not be sent gives its claim back.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from producer.scanner import SessionGaps
+from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, chunk_job
-from shared.queues import BATCH, in_batches
+from shared.queues import BATCH
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,31 +87,16 @@ class Enqueuer:
 
     def _send(self, jobs: Sequence[ChunkJob]) -> list[ChunkJob]:
         """Send one batch; returns the jobs whose messages SQS has taken, and gives back the claims of the others."""
-        entries = [
-            {"Id": str(number), "MessageBody": job.to_json(), "MessageGroupId": _fairness_group(job)}
-            for number, job in enumerate(jobs)
-        ]
-        url = self._settings.jobs_queue_url
         try:
-            outcome = in_batches(
-                lambda some: self._sqs.send_message_batch(QueueUrl=url, Entries=some), entries, self._clock
-            )
+            outcome = send(self._sqs, self._settings.jobs_queue_url, [outgoing(job) for job in jobs], self._clock)
         except AWS_ERRORS:
             for job in jobs:
                 self._ledger.unclaim(job)
             raise
-        for number, code in outcome.failed.items():
-            self._ledger.unclaim(jobs[int(number)])
-            log.error("job_not_queued", chunk=jobs[int(number)].chunk, code=code)
-        return [jobs[int(number)] for number in outcome.succeeded]
-
-
-def _fairness_group(job: ChunkJob) -> str:
-    """SQS shares a standard queue fairly between groups, so one user's outage does not starve the others.
-
-    A hash, since a group id takes neither every character nor the length that a user id may have.
-    """
-    return hashlib.sha256(job.user_id.encode()).hexdigest()[:32]
+        for number, code in outcome.refused.items():
+            self._ledger.unclaim(jobs[number])
+            log.error("job_not_queued", chunk=jobs[number].chunk, code=code)
+        return [jobs[number] for number in outcome.taken]
 
 
 def _batches(jobs: Iterable[ChunkJob], size: int) -> Iterator[list[ChunkJob]]:

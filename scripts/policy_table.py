@@ -67,6 +67,8 @@ def _text(value: Any) -> str:
             return f"${{{name}}}"
         case {"Fn::GetAtt": [name, "Arn"]}:
             return str(name)
+        case {"Fn::If": [_, {"Ref": made}, {"Ref": existing}]}:
+            return f"{made} or ${{{existing}}}"
         case {"Fn::Sub": [text, _]} | {"Fn::Sub": text} | str(text):
             # arn:partition:service:region:account:what; a pseudo parameter holds colons of its own
             return re.sub(r"\$\{AWS::\w+\}", "", text).split(":", 5)[-1] if text.startswith("arn:") else text

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
 # Longer than the longest long poll (20 s): a client that gives up first would lose the messages of that answer
@@ -28,6 +29,8 @@ _SQS = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
 )
 _S3 = Config(
+    # For presigned URLs, which boto3 signs in some regions by the old way, that no newer bucket takes.
+    signature_version="s3v4",
     connect_timeout=5,
     read_timeout=30,
     max_pool_connections=32,
@@ -41,6 +44,9 @@ _DYNAMODB = Config(
     max_pool_connections=32,
     retries={"mode": "standard", "total_max_attempts": 2},
 )
+
+# A notification is worth a few seconds of a run's end, and no more.
+_SNS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 def s3_client() -> "S3Client":
@@ -69,6 +75,11 @@ def autoscaling_client() -> "AutoScalingClient":
 def dynamodb_client() -> "DynamoDBClient":
     """DynamoDB: the ledger."""
     return boto3.client("dynamodb", config=_DYNAMODB)
+
+
+def sns_client() -> "SNSClient":
+    """SNS: who wants to be told."""
+    return boto3.client("sns", config=_SNS)
 
 
 def _timestamp(value: str) -> datetime:

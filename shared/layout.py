@@ -14,6 +14,9 @@ PENDING_JOBS_KEY = "batch-data/pending-jobs.json"
 REPORTS_PREFIX = "batch-reports/"
 MAX_KEY_BYTES = 1024
 """The longest key that S3 takes, in UTF-8 (S3 User Guide, "Naming Amazon S3 objects")."""
+METADATA_NAME = "metadata.json"
+TRANSCRIPT_NAMES = ("transcription.txt", "transcription.srt", "transcription.vtt", "transcription.json")
+"""The files of a whole session's transcript, in the order in which they are written."""
 AUDIO_EXTENSIONS = ("webm", "aac", "m4a", "mp3", "wav", "ogg", "flac", "mp4", "mov", "m4v", "avi")
 
 # [0-9] and not \d, which takes digits of every script; ids may hold line breaks, which `.` would not match.
@@ -72,7 +75,7 @@ def transcript_key(session: str, chunk: str) -> str:
 
 def metadata_key(session: str) -> str:
     """The key of what the recorder wrote about a session; `session` is the session path."""
-    return f"{session}/metadata.json"
+    return f"{session}/{METADATA_NAME}"
 
 
 def sibling_audio_keys(audio_key: str, number: int) -> list[str]:

@@ -27,9 +27,13 @@ WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
 
 # A scanner that dies between claiming a gap and sending its message blocks the gap for this long at most.
 CLAIM = timedelta(minutes=15)
+# Until someone asks for the chunk again or its audio is replaced: no one comes back to a cancelled job after years.
+_CANCELLED_FOR = timedelta(days=3650)
 _BATCH_GET = 100  # most keys of one BatchGetItem
 _HEARTBEAT = "heartbeat"
 _WORKER = "worker#"
+_CANCELLED_AT = "cancelledAt"
+_REFUSED = "ConditionalCheckFailedException"
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -100,31 +104,97 @@ class Ledger:
                 {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM)},
                 condition="attribute_not_exists(requeueAfter) OR requeueAfter <= :now OR audioSize <> :audioSize",
                 extra={":now": _epoch(now)},
+                remove=_CANCELLED_AT,
             )
         except AWS_ERRORS as error:
-            if error_code(error) == "ConditionalCheckFailedException":
+            if error_code(error) == _REFUSED:
                 return False
             self._unavailable(error)
         return True
 
     def queued(self, job: ChunkJob) -> None:
-        """The job's message is on the queue: the gap is not queued again until that message could have expired."""
+        """The job's message is on the queue: the gap is not queued again until that message could have expired.
+
+        A worker may have been faster: what it says of the job stays.
+        """
         self._note(
             job,
             {"status": "queued", "enqueuedAt": iso(job.enqueued_at), "error": None},
             keep_for=self._queued_for,
+            condition="attribute_not_exists(#status) OR #status = :status",
         )
 
     def unclaim(self, job: ChunkJob) -> None:
         """The job's message could not be sent: the next scan may try again at once."""
         self._note(job, {}, keep_for=timedelta(0))
 
+    # --- the operator's side
+
+    def requeue(self, job: ChunkJob) -> bool:
+        """Someone asks for the job again, whatever became of an earlier one; call it before its message is sent.
+
+        In this order, since a worker would drop the message of a chunk that still counts as cancelled.
+
+        Returns:
+            False when the table is away: if the chunk was cancelled, it still is.
+        """
+        until = _epoch(self._clock.now() + CLAIM)
+        fields = {"status": "queued", "error": None, "audioSize": job.audio_size, "requeueAfter": until}
+        try:
+            self._update(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
+        except AWS_ERRORS as error:
+            self._unavailable(error)
+            return False
+        return True
+
+    def cancel(self, session_path: str, chunk: str, audio_size: int) -> bool:
+        """Have workers drop the chunk's jobs, and scans leave it alone, until it is asked for again or replaced.
+
+        Args:
+            audio_size: in bytes; audio of another size may be queued by a scan.
+
+        Returns:
+            False when a worker has the job already: it is dropped only if it goes back to the queue.
+
+        Raises:
+            LedgerError: the table is away, and nothing is cancelled.
+        """
+        now = self._clock.now()
+        until = _epoch(now + _CANCELLED_FOR)
+        fields = {_CANCELLED_AT: iso(now), "audioSize": audio_size, "requeueAfter": until, "ttl": until}
+        try:
+            try:
+                self._update(
+                    session_path,
+                    chunk,
+                    {"status": "cancelled", **fields},
+                    condition="attribute_not_exists(#status) OR #status <> :processing",
+                    extra={":processing": "processing"},
+                )
+            except AWS_ERRORS as error:
+                if error_code(error) != _REFUSED:
+                    raise
+                self._update(session_path, chunk, fields)
+                return False
+        except AWS_ERRORS as error:
+            raise LedgerError(f"the ledger could not be written, so nothing is cancelled: {error}") from error
+        return True
+
     # --- the worker's side
 
-    def processing(self, job: ChunkJob, worker_id: str, attempts: int) -> None:
-        """A worker has begun the job; `attempts` counts this receive."""
+    def processing(self, job: ChunkJob, worker_id: str, attempts: int) -> bool:
+        """A worker begins the job; `attempts` counts this receive.
+
+        Returns:
+            False when the job was cancelled. The same write asks and begins, so no cancellation falls in between.
+        """
         now = iso(self._clock.now())
-        self._note(job, {"status": "processing", "workerId": worker_id, "attempts": attempts, "startedAt": now})
+        fields = {"status": "processing", "workerId": worker_id, "attempts": attempts, "startedAt": now}
+        return self._note(job, fields, condition=f"attribute_not_exists({_CANCELLED_AT})")
+
+    def dropped(self, job: ChunkJob) -> None:
+        """A worker has dropped the job because it was cancelled."""
+        self._note(job, {"status": "cancelled"})
 
     def handed_back(self, job: ChunkJob, why: str) -> None:
         """The job is on the queue again, for a reason that is no fault of the worker's or will be retried."""
@@ -190,7 +260,14 @@ class Ledger:
 
     # --- the table
 
-    def _note(self, job: ChunkJob, fields: dict[str, Any], keep_for: timedelta | None = None) -> None:
+    def _note(
+        self,
+        job: ChunkJob,
+        fields: dict[str, Any],
+        keep_for: timedelta | None = None,
+        condition: str | None = None,
+    ) -> bool:
+        """Write `fields` of a job; returns False only when `condition` forbids it."""
         # The size goes with every state: `claim` takes an item without one for audio that has changed, and a job that
         # was never claimed (a re-run, a claim while the table was away) would be queued again at each scan.
         fields = {**fields, "audioSize": job.audio_size}
@@ -198,9 +275,12 @@ class Ledger:
             until = self._clock.now() + keep_for
             fields = {**fields, "requeueAfter": _epoch(until), "ttl": _epoch(until + timedelta(days=30))}
         try:
-            self._update(job.session_path, job.chunk, fields)
+            self._update(job.session_path, job.chunk, fields, condition)
         except AWS_ERRORS as error:
+            if error_code(error) == _REFUSED:
+                return False
             self._unavailable(error)
+        return True
 
     def _update(
         self,
@@ -209,14 +289,20 @@ class Ledger:
         fields: Mapping[str, Any],
         condition: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        remove: str | None = None,
     ) -> None:
-        """Set `fields` on one item. Each name is written as `#name`, since `status`, `ttl` and `error` are reserved."""
+        """Set `fields` on one item, and take the field `remove` off it.
+
+        Each name is written as `#name`, since `status`, `ttl` and `error` are reserved.
+        """
         values = {f":{name}": _serialize(value) for name, value in fields.items()}
         values |= {name: _serialize(value) for name, value in (extra or {}).items()}
         request: dict[str, Any] = {
             "TableName": self._table,
             "Key": _key(partition, sort),
-            "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+            "UpdateExpression": "SET "
+            + ", ".join(f"#{name} = :{name}" for name in fields)
+            + (f" REMOVE {remove}" if remove else ""),
             "ExpressionAttributeNames": {f"#{name}": name for name in fields},
             "ExpressionAttributeValues": values,
         }

@@ -132,6 +132,31 @@ class SessionLock:
         """
         return self._swap(lambda holders: _without(holders, user_id, session_id))
 
+    def remove_unreadable(self) -> bool:
+        """Delete a lock object that no reader understands, which would count as held for ever.
+
+        Returns:
+            False, changing nothing, when the object can be read, is gone, or was changed meanwhile.
+        """
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=LOCK_KEY)
+            _parse(answer["Body"].read())
+        except ValueError:
+            etag = answer["ETag"]
+        except AWS_ERRORS as error:
+            if is_missing(error):
+                return False
+            raise
+        else:
+            return False
+        try:
+            self._s3.delete_object(Bucket=self._bucket, Key=LOCK_KEY, IfMatch=etag)
+        except AWS_ERRORS as error:
+            if is_precondition_failed(error) or is_missing(error):
+                return False
+            raise
+        return True
+
     def _swap(self, change: _Change) -> LockState:
         retrying = Retrying(
             retry=retry_if_exception(is_retryable),

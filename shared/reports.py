@@ -9,6 +9,8 @@ from pydantic import Field
 from shared.clock import human_duration, iso
 from shared.layout import REPORTS_PREFIX, report_stem
 from shared.messages import WireModel
+from shared.report_chart import chart
+from shared.run_timeline import RunTimeline
 from shared.storage import put_if_absent
 
 if TYPE_CHECKING:
@@ -131,8 +133,11 @@ def execution(started: datetime, ended: datetime) -> Execution:
     )
 
 
-def render_html(report: BatchReport) -> str:
-    """The report as one self-contained page: no script, nothing loaded from elsewhere, everything escaped."""
+def render_html(report: BatchReport, timeline: RunTimeline | None = None) -> str:
+    """The report as one self-contained page: no script, nothing loaded from elsewhere, everything escaped.
+
+    The timeline is on the page alone: the JSON's format has no place for it.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("shared", "templates"),
         autoescape=True,
@@ -141,27 +146,37 @@ def render_html(report: BatchReport) -> str:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = human_duration
-    return environment.get_template("report.html.j2").render(report=report)
+    shown = chart(timeline, report.performance.gpu_startup_seconds or 0) if timeline else None
+    return environment.get_template("report.html.j2").render(report=report, chart=shown)
 
 
-def write_report(s3: "S3Client", bucket: str, report: BatchReport, started: datetime) -> BatchReport:
+def write_report(
+    s3: "S3Client", bucket: str, report: BatchReport, started: datetime, timeline: RunTimeline | None = None
+) -> BatchReport:
     """Put the report's JSON and HTML under a name that no other report has.
 
     Args:
         report: its `report_id` is replaced by the name that was free.
         started: when the run began; gives the name.
+        timeline: what the run did when, for the page; absent for what was no run.
 
     Returns:
-        The report as written. Raises what boto3 raises.
+        The report as written. Raises what boto3 raises; the same call made again finds what it has written before.
     """
     copy = 1
     while True:
         stem = report_stem(started, report.gpu.instance_id, copy)
         report = report.model_copy(update={"report_id": stem})
         body = report.to_json(indent=2).encode()
-        if put_if_absent(s3, bucket, f"{REPORTS_PREFIX}{stem}.json", body, "application/json"):
+        key = f"{REPORTS_PREFIX}{stem}.json"
+        if put_if_absent(s3, bucket, key, body, "application/json") or _stands(s3, bucket, key, body):
             break
         copy += 1
-    page = render_html(report).encode()
+    page = render_html(report, timeline).encode()
     s3.put_object(Bucket=bucket, Key=f"{REPORTS_PREFIX}{stem}.html", Body=page, ContentType="text/html; charset=utf-8")
     return report
+
+
+def _stands(s3: "S3Client", bucket: str, key: str, body: bytes) -> bool:
+    """Whether what is at `key` is what was to be written: the first answer was lost and the client tried again."""
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body

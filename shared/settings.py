@@ -147,6 +147,13 @@ class Settings(HostSettings, ModelSettings):
         description="Value of the tag `scribefleet:fleet` on the instances of the pool.",
     )
 
+    # --- notifications
+    notify_topic_arn: str = Field(
+        default="",
+        pattern=r"^(arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?$",
+        description="ARN of the SNS topic that is told of runs, sessions and dead letters; empty tells nobody.",
+    )
+
     # --- scanner
     chunk_seconds: float = Field(
         default=5, gt=0, le=600, description="Seconds of audio that the recorder puts into a chunk."

@@ -1,5 +1,6 @@
 """Conditional writes to S3: of several writers of one key exactly one wins, and each knows whether it did."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.errors import AWS_ERRORS, is_missing, is_precondition_failed
@@ -8,13 +9,25 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def put_if_absent(s3: "S3Client", bucket: str, key: str, body: bytes, content_type: str) -> bool:
+def put_if_absent(
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    body: bytes,
+    content_type: str,
+    metadata: Mapping[str, str] | None = None,
+) -> bool:
     """Write a new object; returns False, changing nothing, when there is one already.
+
+    Args:
+        metadata: names and values (US-ASCII) that S3 keeps with the object and gives back with HEAD.
 
     Raises what boto3 raises otherwise, 409 ConditionalRequestConflict included: that one is retryable.
     """
     try:
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        s3.put_object(
+            Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*", Metadata=metadata or {}
+        )
     except AWS_ERRORS as error:
         if is_precondition_failed(error):
             return False
@@ -22,10 +35,23 @@ def put_if_absent(s3: "S3Client", bucket: str, key: str, body: bytes, content_ty
     return True
 
 
-def put_if_unchanged(s3: "S3Client", bucket: str, key: str, body: bytes, content_type: str, etag: str) -> bool:
-    """Replace the version `etag` of an object; returns False, changing nothing, when it was changed or deleted."""
+def put_if_unchanged(
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    body: bytes,
+    content_type: str,
+    etag: str,
+    metadata: Mapping[str, str] | None = None,
+) -> bool:
+    """Replace the version `etag` of an object; returns False, changing nothing, when it was changed or deleted.
+
+    `metadata` is as for `put_if_absent`; that of the version replaced is gone.
+    """
     try:
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=etag)
+        s3.put_object(
+            Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=etag, Metadata=metadata or {}
+        )
     except AWS_ERRORS as error:
         if is_precondition_failed(error) or is_missing(error):
             return False

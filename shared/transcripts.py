@@ -12,7 +12,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 # In both spellings: a serializer sees the names of the format or those of Python.
 _ONLY_WHEN_TRUE: Final = frozenset(
-    {"partial_audio", "partialAudio", "suppressed", "header_synthesised", "headerSynthesised"}
+    {"partial_audio", "partialAudio", "suppressed", "header_synthesised", "headerSynthesised", "beside"}
 )
 
 
@@ -60,6 +60,25 @@ class Suppressed(WireModel):
     compression_ratio: Annotated[float, Field(ge=0)]
 
 
+class WordBeside(WireModel):
+    """A word that was heard beside a chunk; times are seconds from the chunk's start, below 0 or beyond its end."""
+
+    word: str
+    start: float
+    end: float
+
+
+class Beside(WireModel):
+    """What was heard right before and after a chunk, by the same hearing.
+
+    It is not the chunk's text. Two hearings differ about the second in which a word is said, so at a seam between them
+    it can be lost or stand twice; by these words a session's transcript tells which.
+    """
+
+    before: tuple[WordBeside, ...] = ()
+    after: tuple[WordBeside, ...] = ()
+
+
 class ChunkTranscript(WireModel):
     """The result of one job. `duration` is the decoded audio in seconds; no speech means no segments."""
 
@@ -82,6 +101,7 @@ class ChunkTranscript(WireModel):
     partial_audio: PartialAudio | None = None
     suppressed: tuple[Suppressed, ...] = ()
     header_synthesised: bool = False
+    beside: Beside | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -110,7 +110,10 @@ def _progress(recordings: Recordings, console: Console) -> Iterator[Watcher]:
             outcome = "filled" if chunk.status == "filled" else f"FAILED {chunk.reason}"
             console.print(Text(f"{done:>6}/{recordings.gaps:<3}  {_name(chunk)}  {outcome}"))
 
-        yield Watcher(on_phase, lambda count: bars.advance(uploads, count), on_chunk)
+        def on_notice(text: str) -> None:
+            console.print(Text(f"{'told':>10}  {text}"))
+
+        yield Watcher(on_phase, lambda count: bars.advance(uploads, count), on_chunk, on_notice)
         bars.update(steps, completed=len(phases))
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
@@ -56,6 +57,7 @@ class Stack:
     priority_queue_url: str
     dead_letter_queue_url: str
     table_name: str
+    notify_topic_arn: str
     instance_ids: tuple[str, ...]
     code: Mapping[str, Path]
 
@@ -67,6 +69,7 @@ class Stack:
             priority_queue_url=self.priority_queue_url,
             dead_letter_queue_url=self.dead_letter_queue_url,
             table_name=self.table_name,
+            notify_topic_arn=self.notify_topic_arn,
         )
 
 
@@ -109,6 +112,9 @@ class EmbeddedCloud:
 
     def sqs(self) -> "SQSClient":
         return self._session().client("sqs", endpoint_url=self.endpoint)
+
+    def sns(self) -> "SNSClient":
+        return self._session().client("sns", endpoint_url=self.endpoint)
 
     def ec2(self) -> "EC2Client":
         return self._session().client("ec2", endpoint_url=self.endpoint)
@@ -177,6 +183,7 @@ class EmbeddedCloud:
             priority_queue_url=outputs["PriorityQueueUrl"],
             dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
             table_name=outputs["TableName"],
+            notify_topic_arn=outputs["NotifyTopicArn"],
             instance_ids=instances,
             code=code,
         )

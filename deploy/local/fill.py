@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from consumer.whisper import choose_parallel, usable_cores
 from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack, embedded_cloud
 from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rules
+from deploy.local.notices import Notices
 from deploy.local.recordings import Recordings, write_result
 from deploy.local.supervisor import Supervisor
 from producer.scanner import SessionGaps
@@ -84,6 +85,7 @@ class Watcher:
     on_phase: Callable[[Phase, str], None] = lambda _phase, _text: None
     on_upload: Callable[[int], None] = lambda _count: None
     on_chunk: Callable[[ChunkResult], None] = lambda _result: None
+    on_notice: Callable[[str], None] = lambda _text: None
 
 
 def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
@@ -126,11 +128,13 @@ class _Fleet:
     sqs: "SQSClient"
     ec2: "EC2Client"
     ledger: Ledger
+    notices: Notices
 
     @classmethod
     def of(cls, cloud: EmbeddedCloud, stack: Stack, clock: Clock) -> "_Fleet":
         ledger = Ledger(cloud.dynamodb(), stack.settings(), clock)
-        return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), ledger)
+        notices = Notices(cloud.sns(), cloud.sqs(), stack.notify_topic_arn)
+        return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), ledger, notices)
 
     def instances_run(self) -> bool:
         """Whether an instance is not stopped yet."""
@@ -181,6 +185,7 @@ class Fill:
                     # Workers have ended by now, and what they did last is in the bucket.
                     self._watcher.on_phase("report", "collecting the report")
                     self._collect(fleet)
+                    self._pass_on_notices(fleet)
                     self._bring_reports_home(fleet)
         except KeyboardInterrupt:
             self.result.interrupted = True
@@ -225,6 +230,7 @@ class Fill:
             if supervisor.gone_for_good:
                 log = self._logs / f"worker-{supervisor.gone_for_good[0]}.log"
                 raise EmbeddedCloudError(f"the worker keeps failing; see {log}")
+            self._pass_on_notices(fleet)
             if self._collect(fleet):
                 last_progress = self._clock.monotonic()
             elif self._clock.monotonic() - last_progress > _STALL_SECONDS:
@@ -233,6 +239,10 @@ class Fill:
             looks_at_nothing = looks_at_nothing + 1 if over else 0
             if looks_at_nothing >= _LOOKS_AT_NOTHING:
                 self._give_up_on_the_rest()
+
+    def _pass_on_notices(self, fleet: _Fleet) -> None:
+        for text in fleet.notices.read():
+            self._watcher.on_notice(text)
 
     def _give_up_on_the_rest(self) -> None:
         """A job that took its worker down again and again ends on the dead-letter queue with no one to say why."""

@@ -3,7 +3,7 @@
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,15 +12,26 @@ _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 
 
 @contextmanager
-def metadata_service(instance_id: str, instance_type: str, region: str) -> Iterator[str]:
-    """Serve the metadata of one instance for as long as the block lasts; gives the service's address."""
+def metadata_service(
+    instance_id: str, instance_type: str, region: str, more: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Serve the metadata of one instance for as long as the block lasts; gives the service's address.
+
+    Args:
+        more: what is at further paths, such as a spot notice; looked at anew with each request.
+    """
     document = {"instanceId": instance_id, "instanceType": instance_type, "region": region}
     paths = {
         "/latest/dynamic/instance-identity/document": json.dumps(document),
         "/latest/meta-data/instance-id": instance_id,
         "/latest/meta-data/instance-type": instance_type,
+        "/latest/meta-data/instance-life-cycle": "on-demand",
     }
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(paths, secrets.token_urlsafe(32)))
+
+    def text_at(path: str) -> str | None:
+        return (more or {}).get(path) or paths.get(path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(text_at, secrets.token_urlsafe(32)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name=f"metadata-{instance_id}", daemon=True)
     thread.start()
@@ -32,7 +43,7 @@ def metadata_service(instance_id: str, instance_type: str, region: str) -> Itera
         thread.join()
 
 
-def _handler(paths: dict[str, str], token: str) -> type[BaseHTTPRequestHandler]:
+def _handler(text_at: Callable[[str], str | None], token: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             if self.path == _TOKEN and self.headers.get(_TTL_HEADER, "").isdigit():
@@ -43,8 +54,8 @@ def _handler(paths: dict[str, str], token: str) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.headers.get("X-aws-ec2-metadata-token") != token:
                 self._answer(401, "")
-            elif self.path in paths:
-                self._answer(200, paths[self.path])
+            elif text := text_at(self.path):
+                self._answer(200, text)
             else:
                 self._answer(404, "")
 

@@ -23,6 +23,7 @@ from consumer.metadata import InstanceIdentity
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord
+from consumer.reporter import Reporter
 from consumer.retrying import Retrier
 from consumer.run import Runner
 from consumer.session_audio import SessionAudio
@@ -131,9 +132,14 @@ class Crew:
             self.stop,
             Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds),
             instance,
-            RunRecord(started=self.clock.now(), model_load_seconds=1.5),
+            Reporter(self.worker, self.gate, instance, self._record()),
             until_empty=self.until_empty,
         )
+
+    def _record(self) -> RunRecord:
+        record = RunRecord.begun(self.clock.now(), "load")
+        record.model_load_seconds = 1.5
+        return record
 
     def _load(self, wanted: ModelSettings) -> Transcriber:
         return self.load(wanted)

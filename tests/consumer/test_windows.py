@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.windows import Chunk, Limits, Window, plan, share_out
+from consumer.windows import Chunk, Limits, Part, Window, plan, share_out
 from shared.transcripts import Segment, Suppressed, Word
 
 LIMITS = Limits(window=30, context=10, least_context=2)
@@ -245,3 +245,22 @@ def test_no_word_is_lost_or_given_twice(drawn: tuple[list[Chunk], list[tuple[str
         if holder.is_gap:
             expected[word] = 1
     assert given_out == expected
+
+
+def test_what_was_heard_next_to_a_gap_is_noted_where_another_hearing_goes_on() -> None:
+    window = Window((Part(1, 0, 5), Part(2, 0, 5), Part(3, 0, 5), Part(4, 0, 5)), gaps=(2, 3))
+    words = tuple(Word(word=f" w{n}", start=float(n), end=n + 0.5, probability=0.9) for n in range(20))
+    segment = Segment(text="".join(word.word for word in words).strip(), start=0, end=19.5, words=words)
+
+    heard = share_out(window, [segment])
+
+    two, three = heard[2].beside, heard[3].beside
+    assert two is not None
+    assert three is not None
+    assert [(word.word, word.start, word.end) for word in two.before] == [
+        (" w2", -3.0, -2.5),
+        (" w3", -2.0, -1.5),
+        (" w4", -1.0, -0.5),
+    ]
+    assert (two.after, three.before) == ((), ())
+    assert [(word.word, word.start) for word in three.after] == [(" w15", 5.0), (" w16", 6.0), (" w17", 7.0)]

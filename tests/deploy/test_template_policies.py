@@ -124,6 +124,7 @@ EVERY_WORKER = (
     {
         *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage"),
         *("s3:ListBucket", "s3:GetObject", "s3:PutObject", "dynamodb:UpdateItem", "ec2:DescribeInstances"),
+        "sns:Publish",
     }
     | WRITING_LOGS
     | SESSION_MANAGER

@@ -9,7 +9,7 @@ import pytest
 
 import shared
 from iam_actions import ACTIONS
-from iam_calls import UnknownCallError, Use, calls_in, uses_in
+from iam_calls import UnknownCallError, Use, calls_in, fleet_modules, uses_in
 from iam_evaluator import listed
 from iam_platform import platform_requests
 
@@ -87,7 +87,7 @@ def test_clients_are_made_in_one_place_and_only_of_known_services() -> None:
     makers = {
         path.relative_to(ROOT).as_posix()
         for package in (*COMPONENTS, "shared")
-        for path in (ROOT / package).rglob("*.py")
+        for path in fleet_modules(ROOT / package)
         if makes_clients(path.read_text())
     }
     assert makers == {"shared/aws.py"}

@@ -278,3 +278,59 @@ def test_a_reader_is_told_that_the_table_is_away(
         ledger.heartbeats(["i-1"])
     with pytest.raises(LedgerError):
         ledger.session_jobs(make_job().session_path)
+
+
+# --- what people ask for
+
+
+def test_a_cancelled_gap_is_not_queued_again_for_years(ledger: Ledger, clock: "FakeClock", make_job: MakeJob) -> None:
+    assert ledger.cancel(make_job().session_path, "001", 100)
+
+    clock.advance(3000 * DAY)
+    assert not ledger.claim(make_job())
+    assert not ledger.processing(make_job(), "i-1", attempts=1)
+
+
+def test_new_audio_of_a_cancelled_chunk_is_queued_and_worked_on(ledger: Ledger, make_job: MakeJob) -> None:
+    ledger.cancel(make_job().session_path, "001", 100)
+
+    assert ledger.claim(make_job(size=101))
+    assert ledger.processing(make_job(size=101), "i-1", attempts=1)
+
+
+def test_a_cancellation_tells_whether_it_came_before_the_work(ledger: Ledger, make_job: MakeJob) -> None:
+    job = make_job()
+    ledger.processing(job, "i-1", attempts=1)
+
+    assert not ledger.cancel(job.session_path, job.chunk, job.audio_size)
+    assert ledger.session_jobs(job.session_path)["001"]["status"] == "processing"
+
+
+def test_asking_again_frees_a_cancelled_chunk_at_once(ledger: Ledger, make_job: MakeJob) -> None:
+    job = make_job()
+    ledger.cancel(job.session_path, job.chunk, job.audio_size)
+
+    assert ledger.requeue(job)
+
+    assert not ledger.claim(job)  # its message is about to be sent
+    assert ledger.processing(job, "i-1", attempts=1)
+
+
+def test_a_worker_that_is_faster_than_the_confirmation_keeps_its_word(ledger: Ledger, make_job: MakeJob) -> None:
+    job = make_job()
+    ledger.claim(job)
+    ledger.processing(job, "i-1", attempts=1)
+
+    ledger.queued(job)
+
+    assert ledger.session_jobs(job.session_path)["001"]["status"] == "processing"
+
+
+def test_without_the_table_nothing_is_cancelled_and_that_is_said(
+    cloud: "Cloud", ledger: Ledger, faults: "Faults", make_job: MakeJob
+) -> None:
+    faults.cut_off(cloud.dynamodb, "UpdateItem")
+
+    with pytest.raises(LedgerError, match="nothing is cancelled"):
+        ledger.cancel(make_job().session_path, "001", 100)
+    assert not ledger.requeue(make_job())

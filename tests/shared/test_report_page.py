@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sample_report_pages import sample_report, sample_timeline
 from shared.reports import (
     BatchReport,
     Gpu,
@@ -174,7 +175,7 @@ def test_the_bar_shares_out_the_whole_time_and_calls_the_rest_idle() -> None:
     )
 
     assert shown.bar() == {"start": 0.2, "load": 0.05, "work": 0.5, "idle": 0.25}
-    assert "idle 50s, 25 %" in shown.text
+    assert "idle and waiting 50s, 25 %" in shown.text
 
 
 def test_parts_that_add_up_to_more_than_the_total_still_fill_the_bar_exactly() -> None:
@@ -190,6 +191,33 @@ def test_a_report_without_an_instance_has_no_bar() -> None:
 
     assert shown.bar() == {}
     assert "Where the time went" not in shown.text
+
+
+def test_the_bar_says_what_each_part_cost() -> None:
+    gpu = Gpu(instance_id="i-0abc", runtime_seconds=200, cost_usd=4)
+
+    text = page(gpu=gpu, performance=Performance(total_duration_seconds=200, transcribe_duration_seconds=150)).text
+
+    assert "Where time and money went · 3m 20s, $4.00" in text
+    assert "transcribing 2m 30s, 75 %, $3.00" in text
+    assert "idle and waiting 50s, 25 %, $1.00" in text
+
+
+def test_the_timeline_shows_the_phases_and_the_jobs_over_time() -> None:
+    shown = Page(render_html(sample_report("success"), sample_timeline()))
+
+    assert "Timeline · from 2026-01-02 03:03:25 UTC" in shown.text
+    marks = [attrs["class"] for tag, attrs in shown.tags if tag == "rect"]
+    assert [mark for mark in marks if mark in {"start", "load", "work", "idle", "hold", "stop"}] == [
+        *("start", "load", "work", "idle", "hold", "work", "idle", "stop")
+    ]
+    assert {"completed", "skipped", "failed"} <= set(marks)
+    for name in ("boot", "model load", "working", "idle", "held by a live session", "shutdown", "jobs failed"):
+        assert name in shown.text
+
+
+def test_a_report_without_a_timeline_shows_none() -> None:
+    assert "Timeline" not in page().text
 
 
 def test_sessions_and_errors_are_listed_with_their_reasons() -> None:

@@ -132,6 +132,31 @@ def test_a_report_without_an_instance_is_named_by_its_start_alone(cloud: "Cloud"
     assert written.report_id == "batch-2026-01-02-0304"
 
 
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_a_report_whose_first_answer_was_lost_has_no_twin(cloud: "Cloud", which: str) -> None:
+    # given: the client tries a call again that S3 had carried out, for the first report of the minute or the second
+    if which == "second":
+        write_report(cloud.s3, "recordings", report(reason="before"), STARTED)
+    lost: list[str] = []
+
+    def carry_out_and_lose_the_answer(model: Any, params: dict[str, Any], **_: Any) -> None:
+        if not lost and params["url_path"].endswith(".json") and which_is_free(params["url_path"]):
+            lost.append(params["url_path"])
+            cloud.s3.put_object(Bucket="recordings", Key=params["url_path"].lstrip("/"), Body=params["body"])
+
+    def which_is_free(path: str) -> bool:
+        return path.lstrip("/") not in names(cloud)
+
+    cloud.s3.meta.events.register("before-call.s3.PutObject", carry_out_and_lose_the_answer)
+
+    written = write_report(cloud.s3, "recordings", report(), STARTED)
+
+    stem = "batch-2026-01-02-0304-i-0abc" + ("-2" if which == "second" else "")
+    assert written.report_id == stem
+    assert len(lost) == 1
+    assert len(names(cloud)) == (4 if which == "second" else 2)
+
+
 def test_reports_of_one_instance_within_a_minute_stand_side_by_side(cloud: "Cloud") -> None:
     ids = [write_report(cloud.s3, "recordings", report(reason=str(n)), STARTED).report_id for n in range(3)]
 

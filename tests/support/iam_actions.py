@@ -1,7 +1,8 @@
 """Which permissions a call needs: AWS's operations, IAM's actions, ARNs and the context that conditions look at.
 
 Actions, resources and condition keys are those of the Service Authorization Reference ("Actions, resources, and
-condition keys for Amazon S3", "... SQS", "... DynamoDB", "... EC2", "... EC2 Auto Scaling"). The template is not known.
+condition keys for Amazon S3", "... SNS", "... SQS", "... DynamoDB", "... EC2", "... EC2 Auto Scaling"). The template is
+not known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,9 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
         "HeadObject": "s3:GetObject",
         "ListObjectsV2": "s3:ListBucket",
         "PutObject": "s3:PutObject",
+    },
+    "sns": {
+        "Publish": "sns:Publish",
     },
     "sqs": {
         "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
@@ -93,6 +97,10 @@ def _sqs(call: WireCall, _session: str, _world: World) -> Iterator[_Found]:
     yield f"arn:aws:sqs:{call.region}:{ACCOUNT}:{call.parameters['QueueUrl'].rsplit('/', 1)[-1]}", {}
 
 
+def _sns(call: WireCall, _session: str, _world: World) -> Iterator[_Found]:
+    yield call.parameters["TopicArn"], {}
+
+
 def _dynamodb(call: WireCall, _session: str, _world: World) -> Iterator[_Found]:
     parameters = call.parameters
     if "RequestItems" in parameters:
@@ -129,7 +137,7 @@ def _autoscaling(call: WireCall, session: str, world: World) -> Iterator[_Found]
     yield arn, {**_tagged(tags, "aws", "autoscaling"), **_source(call, session)}
 
 
-_RESOURCES = {"s3": _s3, "sqs": _sqs, "dynamodb": _dynamodb, "ec2": _ec2, "autoscaling": _autoscaling}
+_RESOURCES = {"s3": _s3, "sns": _sns, "sqs": _sqs, "dynamodb": _dynamodb, "ec2": _ec2, "autoscaling": _autoscaling}
 
 
 def _numbered(parameters: Mapping[str, Any], name: str, suffix: str = "") -> Iterable[str]:

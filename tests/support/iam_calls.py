@@ -13,7 +13,9 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
-_SERVICES = ("autoscaling", "dynamodb", "ec2", "s3", "sqs")
+_SERVICES = ("autoscaling", "dynamodb", "ec2", "s3", "sns", "sqs")
+# The operator's commands act with the permissions of whoever runs them, and with no role of the fleet's.
+_PEOPLES = "operator"
 # Of boto3's S3 client, made of several operations (boto3 reference, "S3 customization reference").
 _TRANSFERS = {"copy", "download_file", "download_fileobj", "upload_file", "upload_fileobj"}
 
@@ -38,10 +40,15 @@ def uses_in(package: Path) -> set[Use]:
         UnknownCallError: a source does not tell which operation it calls.
     """
     found: set[Use] = set()
-    for path in sorted(package.rglob("*.py")):
+    for path in fleet_modules(package):
         module = path.relative_to(package.parent).as_posix()
         found |= {Use(module, *call) for call in calls_in(path.read_text())}
     return found
+
+
+def fleet_modules(package: Path) -> list[Path]:
+    """The package's modules, without those that only people's commands use."""
+    return [path for path in sorted(package.rglob("*.py")) if _PEOPLES not in path.relative_to(package).parts[:-1]]
 
 
 def calls_in(source: str) -> Iterator[tuple[str, str]]:

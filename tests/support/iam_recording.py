@@ -22,8 +22,9 @@ from iam_evaluator import Statement
 from iam_fleet import GuardedFleet
 from iam_gate import Call
 from sample_tree import add_session
-from shared.clock import SystemClock
+from shared.clock import SystemClock, iso
 from shared.lock import SessionLock
+from shared.reports import BatchReport, execution, write_report
 
 BROKEN, GAP = "009", "010"
 _PATIENCE_SECONDS = 180  # a net for a broken fleet, not a measure
@@ -200,8 +201,20 @@ def _beyond_the_run_of_a_pool(fleet: GuardedFleet) -> None:
         (message,) = queue.receive(1, wait=False)
         assert not queue.set_visibility([message], 30)
         queue.delete(message)
+    _write_a_report_twice(fleet.client("scanner", "s3"), settings.bucket)
+    _write_a_report_twice(fleet.client("worker", "s3"), settings.bucket)
     ec2 = fleet.client("autoscaler", "ec2")
     pool, repairs = InstancePool(ec2), InstanceRepairs(ec2)
     assert not pool.stop(fleet.stack.instance_ids[0]).failed
     assert repairs.mark(fleet.stack.instance_ids, clock.now()).marked
     assert repairs.reboot(fleet.stack.instance_ids, clock.now()).rebooted
+
+
+def _write_a_report_twice(s3: Any, bucket: str) -> None:
+    """As when the first answer is lost: the name is taken, by the report itself, which is read."""
+    now = SystemClock().now()
+    report = BatchReport(
+        report_id="", timestamp=iso(now), status="skipped", lock_status="free", execution=execution(now, now)
+    )
+    first, second = (write_report(s3, bucket, report, now).report_id for _ in range(2))
+    assert first == second

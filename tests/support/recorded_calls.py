@@ -21,7 +21,11 @@ _ACTIONS = {
     "s3:ListObjectsV2": {"s3:ListBucket"},
     "s3:ListObjectVersions": {"s3:ListBucketVersions"},
     "s3:HeadObject": {"s3:GetObject"},
-    "s3:DeleteObjects": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "s3:CopyObject": {"s3:GetObject", "s3:PutObject"},
+    "s3:DeleteObjects": {"s3:DeleteObject"},
+    "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "sqs:DeleteMessageBatch": {"sqs:DeleteMessage"},
+    "sqs:SendMessageBatch": {"sqs:SendMessage"},
     "s3:GetPublicAccessBlock": {"s3:GetBucketPublicAccessBlock"},
     "s3:GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
     "lambda:Invoke": {"lambda:InvokeFunction"},
@@ -56,6 +60,8 @@ def record_actions(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         called = f"{_PREFIXES.get(service, service)}:{operation}"
         if recorder.on:
             recorder.actions |= _ACTIONS.get(called, {called})
+            if any("VersionId" in each for each in params.get("Delete", {}).get("Objects", ())):
+                recorder.actions.add("s3:DeleteObjectVersion")
         return make(client, operation, params)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", recording)

@@ -1,0 +1,217 @@
+"""Finishes sessions while the worker works: brings a session's transcript up to date when its last gap is filled.
+
+A thread of its own, beside the pipeline and never in its way. A session is looked at (one LIST) once no job of it has
+ended for a while, so that a long run over it costs few looks. What goes wrong here is logged and fails no job: the
+chunks' transcripts are safe, and `scribefleet finalise` makes the session's own from them at any time.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import inf
+from typing import Final
+
+import structlog
+
+from consumer.record import JobRecord
+from consumer.worker import Worker
+from shared.clock import Clock
+from shared.errors import AWS_ERRORS, TransientError, error_code
+from shared.notify import Notifier, session_completed
+from shared.session.finalise import Finalised, SessionFinaliser
+from shared.session.folder import SessionFolder
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+_QUIET_SECONDS: Final = 5.0
+# A look at a session of 20,000 chunks takes seconds: together, looks take a twentieth of the time at most.
+_QUIET_LOOKS: Final = 20
+_RETRY_SECONDS: Final = 30.0
+_MOST_TRIES: Final = 3
+_LOOK_SECONDS: Final = 0.5
+_LAST_SECONDS: Final = 5.0
+_YOUNG: Final = "it may be going on"
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A session in which something was done.
+
+    Attributes:
+        due: when to look at it, in seconds of the monotonic clock; never, until another job of it ends, when infinite.
+        failed: chunks whose jobs failed for good.
+    """
+
+    due: float
+    tries: int = 0
+    failed: set[str] = field(default_factory=set)
+    look_seconds: float = 0.0
+
+
+class SessionFinisher:
+    """Safe to share by threads.
+
+    Args:
+        lock_held: whether a live session holds the GPU: nothing begins then.
+        on_finalised: told of each session whose transcript was written, from the finisher's thread.
+    """
+
+    def __init__(
+        self,
+        finaliser: SessionFinaliser,
+        settings: Settings,
+        clock: Clock,
+        lock_held: Callable[[], bool],
+        on_finalised: Callable[[Finalised], None] = lambda _: None,
+    ) -> None:
+        self._finaliser = finaliser
+        self._clock = clock
+        self._young_for = timedelta(seconds=settings.scan_min_age_seconds)
+        self._lock_held = lock_held
+        self._on_finalised = on_finalised
+        self._pending: dict[str, _Pending] = {}
+        self._changed = threading.Condition()
+        self._at_work = False
+        self._closing = False
+
+    @classmethod
+    def of(cls, worker: Worker, lock_held: Callable[[], bool]) -> "SessionFinisher":
+        """The finisher beside a worker; it tells whom the worker tells."""
+        finaliser = SessionFinaliser.from_settings(worker.s3, worker.settings, worker.clock)
+        return cls(finaliser, worker.settings, worker.clock, lock_held, lambda done: _announce(worker.notifier, done))
+
+    # --- for other threads
+
+    def ended(self, record: JobRecord) -> None:
+        """A job has ended, so its session may have no gap left."""
+        if record.job is None:
+            return
+        with self._changed:
+            now = self._clock.monotonic()
+            pending = self._pending.setdefault(record.job.session_path, _Pending(now))
+            pending.due = now + max(_QUIET_SECONDS, _QUIET_LOOKS * pending.look_seconds)
+            pending.tries = 0
+            if record.outcome == "failed":
+                pending.failed.add(record.job.chunk)
+            self._changed.notify_all()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Finish sessions for as long as the block lasts; one that is being finished at its end is waited for."""
+        self._closing = False
+        thread = threading.Thread(target=self._run, name="finish-sessions", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._closing = True
+                left = sum(pending.due < inf for pending in self._pending.values())
+                self._changed.notify_all()
+            # A very long session may take longer than a host waits that is being stopped. It is written by
+            # compare-and-swap, so it does no harm to end within it.
+            thread.join(_LAST_SECONDS)
+            if left:
+                log.info("sessions_left", sessions=left, why="they may be going on, or there was no time")
+
+    def hurry(self) -> None:
+        """Nothing more is coming: look at every session now. Those that may still be going on are left."""
+        with self._changed:
+            for pending in self._pending.values():
+                pending.due = min(pending.due, self._clock.monotonic()) if pending.due < inf else inf
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no session is due, some real seconds at most; returns whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._at_work and self._next() is None, seconds)
+
+    # --- its own thread
+
+    def _run(self) -> None:
+        while (path := self._take()) is not None:
+            try:
+                self._look_at(path)
+            except Exception as error:  # the outermost boundary of work that must fail no job
+                log.error("session_not_finalised", path=path, error=type(error).__name__, exc_info=error)
+                self._later(path, inf)
+            with self._changed:
+                self._at_work = False
+                self._changed.notify_all()
+
+    def _take(self) -> str | None:
+        """The next session that is due; `None` at the end."""
+        with self._changed:
+            while not self._closing:
+                path = self._next()
+                if path is not None:
+                    self._at_work = True
+                    return path
+                self._changed.wait(_LOOK_SECONDS if self._pending else None)
+        return None
+
+    def _next(self) -> str | None:
+        now = self._clock.monotonic()
+        return next((path for path, pending in self._pending.items() if pending.due <= now), None)
+
+    def _look_at(self, path: str) -> None:
+        if self._lock_held():
+            self._later(path, _RETRY_SECONDS)
+            return
+        pending = self._pending[path]
+        due, began = pending.due, self._clock.monotonic()
+        try:
+            done = self._finaliser.finalise(path, lambda folder: self._why_not(folder, pending.failed))
+        except (TransientError, *AWS_ERRORS) as error:
+            self._failed(path, pending, error)
+            return
+        with self._changed:
+            pending.look_seconds = self._clock.monotonic() - began
+            if done.why == _YOUNG:
+                pending.due = self._clock.monotonic() + self._seconds_young(done.folder)
+            elif pending.due == due:  # else another job has ended meanwhile
+                pending.due = inf
+        if done.action == "written":
+            self._on_finalised(done)
+
+    def _why_not(self, folder: SessionFolder, failed: set[str]) -> str:
+        """Gaps whose jobs failed for good are filled by nobody soon: without them the transcript is a partial one."""
+        if set(folder.gaps) - failed:
+            return "it has gaps"
+        return _YOUNG if self._seconds_young(folder) > 0 else ""
+
+    def _seconds_young(self, folder: SessionFolder) -> float:
+        """How long its newest chunk still says that the session may be going on."""
+        if folder.newest_audio is None or not self._young_for:
+            return 0.0
+        return (folder.newest_audio + self._young_for - self._clock.now()).total_seconds()
+
+    def _failed(self, path: str, pending: _Pending, error: Exception) -> None:
+        pending.tries += 1
+        what = error_code(error) or type(error).__name__
+        log.warning("session_not_finalised", path=path, error=what, tries=pending.tries)
+        if pending.tries >= _MOST_TRIES:
+            self._later(path, inf)
+        else:
+            self._later(path, _RETRY_SECONDS)
+
+    def _later(self, path: str, seconds: float) -> None:
+        with self._changed:
+            self._pending[path].due = self._clock.monotonic() + seconds
+
+
+def _announce(notifier: Notifier, done: Finalised) -> None:
+    if made := done.transcript:
+        notifier.notify(
+            session_completed(
+                done.folder.session_id,
+                made.status,
+                chunk_count=len(done.folder.chunks),
+                missing_chunks=[*made.missing_chunks, *made.invalid_chunks],
+                duration_seconds=made.duration,
+                word_count=made.word_count,
+            )
+        )

@@ -1,0 +1,132 @@
+"""Keeps the record of a worker's run, and writes its report at the run's end, however that comes.
+
+A report tells of work that is done: one that cannot be written, or told of, is logged and keeps no GPU running. When a
+run ends is `consumer.run`'s business.
+"""
+
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import ValidationError
+
+from consumer.dead_letter_notices import DeadLetterNotices
+from consumer.gate import Gate
+from consumer.instance import InstanceRun, WorkerInstance
+from consumer.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
+from consumer.worker import Worker
+from shared.errors import AWS_ERRORS, error_code, is_missing
+from shared.layout import PENDING_JOBS_KEY
+from shared.messages import WireModel
+from shared.notify import run_ended
+from shared.reports import BatchReport, ScanCounts, write_report
+from shared.run_timeline import Phase
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = structlog.get_logger()
+
+
+class _Pending(WireModel):
+    """What a report repeats of pending-jobs.json."""
+
+    total_sessions: int
+    total_missing_chunks: int
+    sessions_with_missing_chunks: int
+
+
+class Reporter:
+    """One worker's reports.
+
+    Args:
+        instance: absent when the host is no EC2 instance.
+        record: of the run that begins; the next runs' are made here.
+    """
+
+    def __init__(self, worker: Worker, gate: Gate, instance: WorkerInstance | None, record: RunRecord) -> None:
+        self.record = record
+        self.notices = DeadLetterNotices(worker.notifier)
+        self._worker = worker
+        self._gate = gate
+        self._instance = instance
+        self._reported = False
+
+    def becomes(self, phase: Phase) -> None:
+        """The worker is in another phase now."""
+        now = self._worker.clock.now()
+        self.record.timeline.becomes(phase, now)
+        if phase != "draining":
+            self.record.draining_since = None
+        elif self.record.draining_since is None:
+            self.record.draining_since = now
+
+    def ended(self, record: JobRecord) -> None:
+        """Count one finished job."""
+        self.record.add(record)
+        self.record.timeline.ended(record.outcome, self._worker.clock.now())
+        if record.error:
+            self.notices.add(record.error)
+
+    def report(self, ending: Ending, why: str | None = None) -> bool:
+        """Write the run's report and begin the record of the next run; returns whether the instance is owned.
+
+        Args:
+            why: for people, of a run that did not simply end.
+        """
+        run = self._instance.run() if self._instance else None
+        owned = bool(run and run.owned)
+        # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
+        # report only what was done since is worth another.
+        if self.record.jobs or (owned and not self._reported):
+            self._finish(ending, why, run)
+        return owned
+
+    def _finish(self, ending: Ending, why: str | None, run: InstanceRun | None) -> None:
+        now = self._worker.clock.now()
+        self.record.timeline.close(now)
+        end = RunEnd(
+            ended=now,
+            ending=ending,
+            why=why,
+            lock_status=self._gate.look().describe(),
+            scan=_newest_scan(self._worker.s3, self._worker.settings.bucket),
+            identity=self._instance.identity if self._instance else None,
+            run=run,
+            price_usd_per_hour=self._worker.settings.price_usd_per_hour,
+        )
+        report = self._write(end)
+        self.record = RunRecord.begun(now, "idle")
+        self._reported = True
+        # Told of when all is written: a topic that does not answer must not take the time that the report needs.
+        self.notices.tell()
+        self._worker.notifier.notify(run_ended(report, crashed=ending == "crashed"))
+
+    def _write(self, end: RunEnd) -> BatchReport:
+        """The report, without a name where it could not be written."""
+        record, worker = self.record, self._worker
+        report = batch_report(record, end)
+        try:
+            report = worker.retrier(
+                write_report, worker.s3, worker.settings.bucket, report, record.started, record.timeline
+            )
+        except AWS_ERRORS as error:
+            log.error("report_not_written", error=error_code(error) or type(error).__name__)
+        else:
+            log.info("run_reported", report=report.report_id, status=report.status, jobs=record.jobs)
+        return report
+
+
+def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
+    """The counts of the newest scan; zeros when there is none to read."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=PENDING_JOBS_KEY)["Body"].read()
+        scan = _Pending.model_validate_json(body)
+    except (*AWS_ERRORS, ValidationError) as error:
+        if not is_missing(error):
+            log.warning("pending_jobs_unreadable", error=error_code(error) or type(error).__name__)
+        return ScanCounts()
+    return ScanCounts(
+        sessions_scanned=scan.total_sessions,
+        total_missing_chunks=scan.total_missing_chunks,
+        sessions_with_missing_chunks=scan.sessions_with_missing_chunks,
+    )

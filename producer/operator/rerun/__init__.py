@@ -1,0 +1,1 @@
+"""Re-runs: a session's chunks are transcribed because a person asks for it."""

@@ -1,0 +1,1 @@
+"""Sessions as a person names them, and what lies in their folders."""

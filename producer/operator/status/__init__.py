@@ -1,0 +1,1 @@
+"""`scribefleet status`: one look at everything, on one screen."""

@@ -1,0 +1,34 @@
+"""A process with a hung job ends within its time, with its report written if that can be done."""
+
+import threading
+
+from consumer.last_words import LastWords
+
+
+def test_it_says_what_it_has_to_say_and_ends() -> None:
+    happened: list[object] = []
+    words = LastWords(75, end=happened.append)
+    words.say = lambda: happened.append("said")
+    words.end_process()
+    assert happened == ["said", 75]
+
+
+def test_it_ends_also_when_the_last_word_hangs() -> None:
+    released, ended = threading.Event(), list[int]()
+    words = LastWords(75, seconds=0.05, end=ended.append)
+
+    def hang() -> None:
+        released.wait(60)
+
+    words.say = hang
+    try:
+        words.end_process()
+        assert ended == [75]
+    finally:
+        released.set()
+
+
+def test_before_there_is_anything_to_say_it_just_ends() -> None:
+    ended: list[int] = []
+    LastWords(75, end=ended.append).end_process()
+    assert ended == [75]
