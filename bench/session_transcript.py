@@ -7,13 +7,15 @@ a process of its own: what it takes counts for nothing.
 import argparse
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import DEVNULL, PIPE, Popen
-from typing import Any, Final
+from typing import Final
 
 from bench.children import PROJECT, MeasurementError, environment, run_python_json
+from bench.object_server import ObjectServer, Stored
 from bench.report import Bound, Measurement
 from bench.scan_child import peak_bytes
 from bench.sessions import bench_session, chunk_names
@@ -86,22 +88,15 @@ def _cloud() -> Iterator[str]:
 
 
 def _serve() -> None:
-    """Be the cloud: until stdin closes, so that it ends with who started it."""
-    # Only here: the other child must not pay for it.
-    from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415
-    from moto.s3.models import s3_backends  # noqa: PLC0415
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
-
-    backend: Any = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    backend.create_bucket(_BUCKET, "us-east-1")
+    """Be the cloud: until it is killed, or stdin closes, so that it ends with who started it."""
     session = bench_session("long")
+    objects: dict[str, Stored] = {}
     for index, chunk in enumerate(chunk_names(CHUNKS)):
-        backend.put_object(_BUCKET, f"{session}/chunk-{chunk}.webm", b"audio")
-        backend.put_object(_BUCKET, transcript_key(session, chunk), _transcript(live=index % 2 == 0))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    sys.stdout.write(f"http://{host}:{port}\n")
+        objects[f"{session}/chunk-{chunk}.webm"] = Stored(b"audio")
+        objects[transcript_key(session, chunk)] = Stored(_transcript(live=index % 2 == 0))
+    server = ObjectServer(objects)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
     sys.stdin.read()
 

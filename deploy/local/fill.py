@@ -186,6 +186,7 @@ class Fill:
                     self._watcher.on_phase("report", "collecting the report")
                     self._collect(fleet)
                     self._pass_on_notices(fleet)
+                    self._bring_session_transcripts_home(fleet)
                     self._bring_reports_home(fleet)
         except KeyboardInterrupt:
             self.result.interrupted = True
@@ -271,6 +272,15 @@ class Fill:
     def _bring_home(self, fleet: _Fleet, key: str) -> tuple[bytes, Path]:
         body = fleet.s3.get_object(Bucket=fleet.stack.bucket, Key=key)["Body"].read()
         return body, write_result(self._recordings.directory, key, body)
+
+    def _bring_session_transcripts_home(self, fleet: _Fleet) -> None:
+        """Those of whole sessions. Their metadata.json stays as it is: it is the recorder's."""
+        for session in self._recordings.with_gaps:
+            listed = fleet.s3.list_objects_v2(
+                Bucket=fleet.stack.bucket, Prefix=f"{session.session_path}/transcription."
+            )
+            for item in listed.get("Contents", ()):
+                self._bring_home(fleet, item["Key"])
 
     def _bring_reports_home(self, fleet: _Fleet) -> None:
         if self._scanned:

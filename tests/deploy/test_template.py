@@ -265,7 +265,7 @@ def test_a_parts_variables_are_settings_that_point_at_the_stacks_own_resources(
         (
             "worker",
             {"ChunkSeconds", "LongPollSeconds", "MaxEmptyPolls", "VisibilityTimeoutSeconds", "QueueRetentionSeconds"}
-            | {"PriceUsdPerHour"},
+            | {"PriceUsdPerHour", "ScanMinAgeSeconds"},
         ),
     ],
 )

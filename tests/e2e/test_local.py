@@ -70,6 +70,8 @@ def test_broken_chunks_fail_with_their_reasons_and_all_others_are_filled(tmp_pat
     assert transcribed(tmp_path, session) == [c for c in CHUNKS if c not in {"002", "003", "004", "005"}]
     [report] = [Path(path) for path in result["reports"]]
     assert read_json(report)["status"] == "partial"
+    whole_session = read_json(folder / "transcription.json")
+    assert (whole_session["status"], whole_session["missingChunks"]) == ("partial", ["002", "003", "004", "005"])
     assert {error["chunk"] for error in read_json(report)["errors"]} == {"002", "003", "004", "005"}
     assert report.with_suffix(".html").read_text().startswith("<!")
 

@@ -60,6 +60,7 @@ def record_pool(fleet: GuardedFleet, tree: Path) -> Recording:
     recording = Recording(fleet.policies)
     session = add_session(tree / "first", "alice", "s1", gaps=(BROKEN, GAP))
     (tree / "first" / session / f"chunk-{BROKEN}.webm").write_bytes(b"<!DOCTYPE html><html><body>504</body></html>")
+    (tree / "first" / session / "metadata.json").write_text("{}")
     with fleet.working():
         _upload(fleet, tree / "first")
         fleet.functions["scanner"].invoke({"enqueue": True})

@@ -35,7 +35,9 @@ def read_call(method: str, target: str, headers: Mapping[str, str], body: bytes)
     Raises:
         ValueError: it is not signed, or of no protocol that is known here.
     """
-    scope = _SCOPE.search(headers.get("Authorization", ""))
+    # A presigned URL has in its query what other requests have in a header.
+    presigned = "&".join(f"Credential={value}" for name, value in _query(target) if name == "X-Amz-Credential")
+    scope = _SCOPE.search(headers.get("Authorization", "") or presigned)
     if scope is None:
         raise ValueError(f"{method} {target} is not signed")
     key, region, service = scope.groups()
@@ -47,6 +49,10 @@ def read_call(method: str, target: str, headers: Mapping[str, str], body: bytes)
     return WireCall(key, service, form["Action"], region, form)
 
 
+def _query(target: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(target).query)
+
+
 def _s3_parameters(target: str) -> dict[str, str]:
     bucket, _, key = unquote(urlsplit(target).path).lstrip("/").partition("/")
     return {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket}
@@ -56,7 +62,7 @@ def _s3_operation(method: str, target: str) -> str:
     names = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
     query = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True))
     if "Key" in _s3_parameters(target):
-        if unknown := set(query) - {"x-id"}:
+        if unknown := [name for name in query if name != "x-id" and not name.startswith("X-Amz-")]:
             raise ValueError(f"S3 object call with {sorted(unknown)}")
         return names[method]
     if method == "GET" and query.get("list-type") == "2":
