@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -263,12 +264,17 @@ def test_cuda_libraries_are_found_in_one_folder_whatever_the_python(run: Run, tm
 
 
 @pytest.fixture
-def signed(tmp_path: Path) -> tuple[Path, str]:
+def signed(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder with a package, its signature and the key, as downloaded; and the key's fingerprint."""
-    home, folder = tmp_path / "gpg", tmp_path / "download"
-    home.mkdir(mode=0o700)
+    folder = tmp_path / "download"
     folder.mkdir()
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
+    # A folder of its own: the socket of gpg's agent needs a short path (108 bytes), and pytest's may be long.
+    with TemporaryDirectory() as home:
+        yield folder, _sign(folder, home)
+
+
+def _sign(folder: Path, home: str) -> str:
+    gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--yes"]
 
     def call(*arguments: str | Path) -> str:
         return subprocess.run([*gpg, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
@@ -279,7 +285,7 @@ def signed(tmp_path: Path) -> tuple[Path, str]:
     call("--output", folder / "key", "--export")
     (fingerprint,) = re.findall(r"^fpr:+(\w+):", call("--with-colons", "--list-keys"), re.MULTILINE)
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
-    return folder, fingerprint
+    return str(fingerprint)
 
 
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
