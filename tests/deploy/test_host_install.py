@@ -306,6 +306,5 @@ def test_an_agent_that_the_right_key_signed_is_taken_and_a_changed_one_is_not(
     trusting = tmp_path / "install.sh"
     trusting.write_text(re.sub(r"(AGENT_KEY=)\w+", rf"\g<1>{fingerprint}", INSTALL.read_text()))
     assert function(run, tmp_path, f"verify_agent '{folder}'", trusting).returncode == 0
-    shutil.rmtree(folder / "gnupg")
     (folder / "agent.deb").write_bytes(b"another package")
     assert function(run, tmp_path, f"verify_agent '{folder}'", trusting).returncode == 1
