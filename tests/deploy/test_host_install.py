@@ -114,7 +114,7 @@ def files(root: Path) -> set[str]:
 
 def installed(root: Path) -> dict[str, str]:
     listed = subprocess.run(
-        ["uv", "pip", "freeze", "--python", root / "opt/scribefleet/venv/bin/python"],
+        [sys.executable, "-m", "uv", "pip", "freeze", "--python", root / "opt/scribefleet/venv/bin/python"],
         capture_output=True,
         text=True,
         check=True,
