@@ -14,7 +14,7 @@ demo: .venv/local ## fill the gaps of real recordings on this machine and compar
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/dev ## run all tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/dev ## check style, the template, and the host's scripts, container and services
 	$(BIN)/ruff check $(SOURCES)
