@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import hypothesis
 import pytest
+import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 # The same examples each time, and no verdict by the clock: both would make a test depend on the machine and the day.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("deterministic")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sets the log's level; the next test must not inherit it."""
+    yield
+    structlog.reset_defaults()
+
 
 REGION = "us-east-1"
 BUCKET = "recordings"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef, SubnetTypeDef
 
 # Public parameter in which AWS names the newest AMI of the kind in each region: Ubuntu with NVIDIA's driver.
-IMAGE_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+IMAGE_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 
 
 def find_network(aws: Clients, instance_type: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -149,7 +149,7 @@ def _newest_image(aws: Clients) -> str:
         if error_code(error) != "ParameterNotFound":
             raise
         raise DeploymentError(
-            f"AWS names no Deep Learning Base AMI (Ubuntu 22.04) in {aws.region}.",
+            f"AWS names no Deep Learning Base AMI (Ubuntu 24.04) in {aws.region}.",
             "Use another --region, or name an AMI with NVIDIA's driver: --parameter ImageId=ami-...",
         ) from error
 

@@ -44,18 +44,16 @@ class View:
         self._progress.print(line, soft_wrap=True)
 
     def changes(self, changes: Sequence[Change], warnings: Sequence[str], notes: Sequence[str]) -> None:
+        # A fleet that is new has nothing to replace: two columns less, and the rest fits into a terminal.
+        details = any(change.replacement != "no" or change.causes for change in changes)
         table = Table(title=f"{len(changes)} changes")
-        for column in ("action", "resource", "type", "replaced", "because of"):
+        for column in ("action", "resource", "type", *(("replaced", "because of") if details else ())):
             table.add_column(column, overflow="fold")
         for change in changes:
             replaced = change.replacement if change.replacement != "no" else ""
-            table.add_row(
-                Text(change.action, style=_COLOURS.get(change.action, "")),
-                change.resource,
-                change.kind,
-                Text(replaced, style=_COLOURS.get(replaced, "")),
-                ", ".join(change.causes),
-            )
+            what = (Text(change.action, style=_COLOURS.get(change.action, "")), change.resource, change.kind)
+            why = (Text(replaced, style=_COLOURS.get(replaced, "")), ", ".join(change.causes))
+            table.add_row(*what, *(why if details else ()))
         if changes:
             self._result.print(table)
         for note in notes:

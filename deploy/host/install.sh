@@ -171,13 +171,15 @@ install_agent() {
     rm -rf "$folder"
 }
 
-verify_agent() {
-    export GNUPGHOME=$1/gnupg
-    mkdir --mode=700 "$GNUPGHOME"
+# In a subshell, so that gpg's folder goes with it. Its own path is short, as the socket of gpg's agent needs.
+verify_agent() (
+    GNUPGHOME=$(mktemp -d)
+    export GNUPGHOME
+    trap 'rm -rf "$GNUPGHOME"' EXIT
     gpg --quiet --batch --import "$1/key"
     gpg --batch --status-fd 1 --verify "$1/agent.deb.sig" "$1/agent.deb" 2>/dev/null |
         grep --quiet "^\[GNUPG:\] VALIDSIG $AGENT_KEY " || fail 1 "the CloudWatch agent's signature is not AWS's"
-}
+)
 
 # An upgrade of the kernel without the driver's module shows up at the next start, months later, as a host without GPU.
 freeze_kernel() {

@@ -150,7 +150,7 @@ def test_given_counts_that_lie_for_hours_then_the_fleet_starts_once_an_hour(
     (instance,) = pool_on_moto.add()
     queues.ghosts, starts, minutes = 500, [], []
     ticker = ticking()
-    for minute in range(150):
+    for minute in range(0, 150, 5):
         result = ticker.tick()
         starts += list(result.outcome.started)
         minutes += [minute] if result.outcome.started else []
@@ -158,7 +158,7 @@ def test_given_counts_that_lie_for_hours_then_the_fleet_starts_once_an_hour(
             pool_on_moto.clock.advance(100)
             pool_on_moto.beat(instance, "draining", idle_minutes=1)
             pool_on_moto.cloud.ec2.stop_instances(InstanceIds=[instance])
-        pool_on_moto.clock.advance(60)
+        pool_on_moto.clock.advance(300)
     assert starts == [instance] * 3
     assert all(later - earlier >= 58 for earlier, later in pairwise(minutes))
     assert pool_on_moto.states() == {instance: "stopped"}
@@ -220,10 +220,12 @@ def test_given_a_start_that_aws_refuses_after_a_look_then_the_next_tick_does_not
 ) -> None:
     a_run_without_work(pool_on_moto)
     queues.send()
-    refuse(pool_on_moto.cloud.ec2, "StartInstances", "RequestLimitExceeded", status=503)
+    refuse(
+        pool_on_moto.cloud.ec2, "StartInstances", "IncorrectInstanceState", status=400
+    )  # boto3 would sleep before a retry
     monkeypatch.setattr("autoscaler.tick.ec2_client", lambda: pool_on_moto.cloud.ec2)
     ticker = ticking()
-    for _ in range(12):
+    for _ in range(4):
         assert ticker.tick().decision is Decision.STARTING
         pool_on_moto.clock.advance(60)
     assert queues.receive_count() == 2

@@ -34,12 +34,6 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in joined.splitlines() if line.strip()]
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="needs hadolint, from the group dev")
-def test_hadolint_finds_nothing_wrong_with_the_container() -> None:
-    done = subprocess.run(["hadolint", DOCKERFILE], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
-
-
 def test_all_that_the_container_takes_from_the_checkout_is_there() -> None:
     copied = [shlex.split(text) for name, text in instructions() if name == "COPY" and "--from" not in text]
     sources = [source for words in copied for source in words[:-1]]

@@ -6,10 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Callable, Mapping
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -113,7 +112,7 @@ def files(root: Path) -> set[str]:
 
 def installed(root: Path) -> dict[str, str]:
     listed = subprocess.run(
-        ["uv", "pip", "freeze", "--python", root / "opt/scribefleet/venv/bin/python"],
+        [sys.executable, "-m", "uv", "pip", "freeze", "--python", root / "opt/scribefleet/venv/bin/python"],
         capture_output=True,
         text=True,
         check=True,
@@ -126,8 +125,8 @@ def test_the_package_that_a_deployment_makes_is_all_that_the_script_needs(run: R
         (into / "scribefleet-9.9-py3-none-any.whl").write_bytes(b"a wheel")
 
     unpacked = tmp_path / "setup"
-    with tarfile.open(fileobj=BytesIO(build_host_package(wheel).content)) as archive:
-        archive.extractall(unpacked, filter="data")
+    unpacked.mkdir()
+    subprocess.run(["tar", "-xz"], input=build_host_package(wheel).content, cwd=unpacked, check=True)
     done = function(
         run,
         tmp_path,
@@ -263,12 +262,17 @@ def test_cuda_libraries_are_found_in_one_folder_whatever_the_python(run: Run, tm
 
 
 @pytest.fixture
-def signed(tmp_path: Path) -> tuple[Path, str]:
+def signed(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder with a package, its signature and the key, as downloaded; and the key's fingerprint."""
-    home, folder = tmp_path / "gpg", tmp_path / "download"
-    home.mkdir(mode=0o700)
+    folder = tmp_path / "download"
     folder.mkdir()
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
+    # A folder of its own: the socket of gpg's agent needs a short path (108 bytes), and pytest's may be long.
+    with TemporaryDirectory() as home:
+        yield folder, _sign(folder, home)
+
+
+def _sign(folder: Path, home: str) -> str:
+    gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--yes"]
 
     def call(*arguments: str | Path) -> str:
         return subprocess.run([*gpg, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
@@ -279,7 +283,7 @@ def signed(tmp_path: Path) -> tuple[Path, str]:
     call("--output", folder / "key", "--export")
     (fingerprint,) = re.findall(r"^fpr:+(\w+):", call("--with-colons", "--list-keys"), re.MULTILINE)
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
-    return folder, fingerprint
+    return str(fingerprint)
 
 
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
@@ -300,6 +304,5 @@ def test_an_agent_that_the_right_key_signed_is_taken_and_a_changed_one_is_not(
     trusting = tmp_path / "install.sh"
     trusting.write_text(re.sub(r"(AGENT_KEY=)\w+", rf"\g<1>{fingerprint}", INSTALL.read_text()))
     assert function(run, tmp_path, f"verify_agent '{folder}'", trusting).returncode == 0
-    shutil.rmtree(folder / "gnupg")
     (folder / "agent.deb").write_bytes(b"another package")
     assert function(run, tmp_path, f"verify_agent '{folder}'", trusting).returncode == 1
