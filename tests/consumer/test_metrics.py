@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import consumer.cli
+import consumer.process
+from consumer.last_words import LastWords
 from consumer.metrics import WorkerMetrics
 from consumer.record import JobRecord
 
@@ -95,7 +96,7 @@ def test_the_lines_go_to_standard_output_only_where_the_log_is_for_machines(
     cloud: "Cloud", clock: "FakeClock", capsys: pytest.CaptureFixture[str], log_format: str, written: int
 ) -> None:
     settings = cloud.settings_with(log_format=log_format, fleet_name="blue")
-    worker = consumer.cli._worker("i-1", settings, clock)
+    worker = consumer.process._worker("i-1", settings, clock, LastWords(75))
     if worker.metrics:
         worker.metrics.say(0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -178,7 +178,7 @@ def test_a_groups_autoscaler_and_workers_may_make_their_calls_and_no_more(group:
         ("worker", "s3:PutObject", f"{SESSION}/chunk-001.webm", False),
         ("worker", "s3:GetObject", transcript_key(SESSION, "1234"), True),
         ("worker", "s3:PutObject", transcript_key(SESSION, "1234"), True),
-        ("worker", "s3:PutObject", f"{SESSION}/metadata.json", False),
+        ("worker", "s3:PutObject", f"{SESSION}/metadata.json", True),
         ("worker", "s3:PutObject", f"{REPORTS_PREFIX}batch-2026-01-01-0000-i-1.html", True),
     ],
 )
