@@ -1,0 +1,137 @@
+"""Invariants about how the fleet behaved on the way: holds respected, reports true, logs fit for people and machines."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from shared.layout import REPORTS_PREFIX, parse_key, session_path
+from shared.reports import BatchReport
+from tests.faults.harness.evidence import Evidence, is_recorder
+
+# The gate's look at the lock may be two seconds old (consumer.gate), and the look itself takes a moment.
+GATE_SECONDS: Final = 2.0
+_SLACK_SECONDS: Final = 1.0
+
+
+def holds_are_respected(evidence: Evidence) -> Iterator[str]:
+    """While a live session holds the lock nothing begins, but for what was in hand when it took it."""
+    for hold in evidence.holds:
+        after = hold.begin + GATE_SECONDS + _SLACK_SECONDS
+        for request in evidence.requests:
+            if request.on == "model:TranscribeBegin" and after < request.at < hold.end:
+                yield f"{request.actor} began to transcribe {request.at - hold.begin:.1f} s into a hold"
+
+
+def reports_agree(evidence: Evidence) -> Iterator[str]:
+    """What reports count is what S3 holds and what was really written, over all runs that wrote one."""
+    reports = {}
+    for key, body in evidence.objects.items():
+        if key.startswith(REPORTS_PREFIX) and key.endswith(".json"):
+            try:
+                reports[key] = BatchReport.model_validate_json(body)
+            except ValidationError:
+                yield f"{key}: not a valid report"
+    for key, report in reports.items():
+        yield from (f"{key}: {wrong}" for wrong in _wrong_sums(report))
+        yield from (f"{key}: {wrong}" for wrong in _claims_without_effect(report, evidence))
+    yield from _counted_twice(reports, evidence)
+    yield from _wrong_totals(reports, evidence)
+
+
+def _wrong_sums(report: BatchReport) -> Iterator[str]:
+    counts = report.transcription
+    if counts.chunks_found != counts.chunks_transcribed + counts.chunks_failed + counts.chunks_skipped:
+        yield "found is not transcribed + failed + skipped"
+    listed = sum(len(session.chunk_numbers) for session in report.sessions)
+    if not counts.chunks_transcribed <= listed <= counts.chunks_transcribed + counts.chunks_failed:
+        yield f"lists {listed} chunks and counts {counts.chunks_transcribed + counts.chunks_failed}"
+    if any(session.chunks_processed != len(session.chunk_numbers) for session in report.sessions):
+        yield "a session's count is not that of its chunks"
+    if len(report.errors) != counts.chunks_failed:
+        yield f"has {len(report.errors)} errors for {counts.chunks_failed} failed chunks"
+
+
+def _claims_without_effect(report: BatchReport, evidence: Evidence) -> Iterator[str]:
+    there = {chunk.transcript_key: (chunk.session, chunk.chunk) for chunk in evidence.chunks}
+    done = {place for key, place in there.items() if key in evidence.objects} | evidence.lettered.keys()
+    for session in report.sessions:
+        path = session_path(session.user_id, session.session_id)
+        for chunk in session.chunk_numbers:
+            if (path, chunk) not in done:
+                yield f"counts {session.session_id}/{chunk}, which is neither transcribed nor a dead letter"
+
+
+def _counted_twice(reports: Mapping[str, BatchReport], evidence: Evidence) -> Iterator[str]:
+    forced = {(chunk.session, chunk.chunk) for chunk in evidence.chunks if chunk.forced}
+    counted = Counter(
+        (session_path(session.user_id, session.session_id), chunk)
+        for report in reports.values()
+        for session in report.sessions
+        for chunk in session.chunk_numbers
+    )
+    for (path, chunk), times in counted.items():
+        if times > max(1, len(evidence.lettered.get((path, chunk), ()))) and (path, chunk) not in forced:
+            yield f"{path.rpartition('/')[2]}/{chunk}: counted as worked on {times} times"
+
+
+@dataclass(slots=True)
+class _Account:
+    """One actor's: transcripts it published, what its reports count, and what may be missing between them."""
+
+    published: int = 0
+    counted: int = 0
+    excused: int = 0
+    all_told: bool = True
+
+
+def _wrong_totals(reports: Mapping[str, BatchReport], evidence: Evidence) -> Iterator[str]:
+    """Per actor: no more counted than published, and no less where every run could tell of what it did.
+
+    A process that was killed, broke or could not write its report tells of nothing, so its transcripts are counted by
+    nobody. A job whose message could not be deleted, or whose publication was not answered, comes back and is counted
+    as skipped.
+    """
+    for actor, account in _accounts(reports, evidence).items():
+        if account.counted > account.published:
+            yield f"{actor} reports {account.counted} transcribed and has published {account.published}"
+        elif account.all_told and account.published - account.counted > account.excused:
+            missing = account.published - account.counted - account.excused
+            yield f"{actor} has published {account.published} and reports {account.counted}: {missing} untold"
+
+
+def _accounts(reports: Mapping[str, BatchReport], evidence: Evidence) -> Mapping[str, _Account]:
+    accounts: dict[str, _Account] = {}
+    for request in evidence.requests:
+        if request.on != "s3:PutObject" or not request.successes or is_recorder(request.actor):
+            continue
+        account = accounts.setdefault(request.actor, _Account())
+        key = parse_key(request.target)
+        if key is not None and key.transcript_chunk is not None:
+            account.published += request.successes
+            account.excused += request.lost_answer
+        elif request.target in reports:
+            account.counted += reports[request.target].transcription.chunks_transcribed
+    for actor, account in accounts.items():
+        names = Counter(event.get("event") for event in evidence.events(actor))
+        account.excused += names["job_will_be_retried"]
+        broken = any(end.actor == actor and end.status != 0 for end in evidence.exits)
+        account.all_told = not broken and not names["report_not_written"]
+    return accounts
+
+
+def logs_are_events(evidence: Evidence) -> Iterator[str]:
+    """Every line of a log is a JSON object, and a traceback stands only in an error event."""
+    for actor, text in evidence.logs.items():
+        for line in text.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            if not isinstance(event, dict):
+                yield f"{actor} wrote a line that is no event: {line[:120]!r}"
+            elif "Traceback (most recent call last)" in line and event.get("level") not in {"error", "critical"}:
+                yield f"{actor} logged a traceback as {event.get('level')}: {event.get('event')}"

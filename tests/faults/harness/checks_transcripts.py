@@ -1,0 +1,128 @@
+"""Invariants about what was said: every gap's transcript exactly once and right, and the session's own made of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+from shared.layout import TRANSCRIPT_NAMES
+from shared.session.transcript import SessionTranscript, from_json
+from shared.transcripts import ChunkTranscript, Word
+from tests.faults.harness.evidence import Chunk, Evidence
+
+# Coded audio says a word every half second, and the scripted transcriber puts it in the middle (tests.faults.harness.audio).
+_SLOT_SECONDS: Final = 0.5
+_CHUNK_SECONDS: Final = 5.0
+_TOLERANCE_SECONDS: Final = 0.26
+
+
+def transcribed_exactly_once(evidence: Evidence) -> Iterator[str]:
+    """Every gap has its transcript, written once, or is on the dead-letter queue: never both, never neither."""
+    for chunk in evidence.chunks:
+        there = chunk.transcript_key in evidence.objects
+        written = evidence.publications.get(chunk.transcript_key, 0)
+        letters = evidence.lettered.get((chunk.session, chunk.chunk), ())
+        if not chunk.is_job:
+            if written or not there:
+                yield f"{chunk}: the recorder's transcript was {'written over' if there else 'lost'}"
+            continue
+        if not there and not letters:
+            yield f"{chunk}: lost, neither transcribed nor on the dead-letter queue"
+        if there and letters and not chunk.forced:
+            yield f"{chunk}: both transcribed and on the dead-letter queue ({letters[0].reason})"
+        if len(letters) > 1:
+            yield f"{chunk}: {len(letters)} times on the dead-letter queue"
+        if written > 1 and not chunk.forced:
+            yield f"{chunk}: its transcript was written {written} times"
+        if there and not written and not chunk.live:
+            yield f"{chunk}: has a transcript that nobody in the fleet wrote"
+
+
+def transcripts_are_right(evidence: Evidence) -> Iterator[str]:
+    """Each transcript holds its chunk's words and no other, as a run without faults would give it."""
+    for chunk in evidence.chunks:
+        body = evidence.objects.get(chunk.transcript_key)
+        if body is None or (chunk.live and not chunk.forced):
+            continue
+        try:
+            transcript = ChunkTranscript.model_validate_json(body)
+        except ValidationError as error:
+            yield f"{chunk}: its transcript is not valid ({error.errors()[0]['type']})"
+        else:
+            yield from (f"{chunk}: {wrong}" for wrong in _wrong(chunk, transcript))
+
+
+def _wrong(chunk: Chunk, transcript: ChunkTranscript) -> Iterator[str]:
+    words = [word for segment in transcript.segments for word in segment.words]
+    said = tuple(word.word.strip() for word in words)
+    if said != chunk.words:
+        yield f"says {_shortened(said)} instead of {_shortened(chunk.words)}"
+    elif not _in_place(words):
+        yield "its words are not where they were said"
+    if transcript.word_count != len(words) or transcript.segment_count != len(transcript.segments):
+        yield "counts words or segments that it does not have"
+    if transcript.text.split() != list(said):
+        yield "its text is not its words"
+    session = f"users/{transcript.user_id}/audio/sessions/{transcript.session_id}"
+    if session != chunk.session or transcript.chunk_index != int(chunk.chunk):
+        yield "names another chunk"
+    if transcript.partial_audio or abs(transcript.duration - _CHUNK_SECONDS) > 0.001:
+        yield f"is about {transcript.duration} s of audio"
+
+
+def _in_place(words: Sequence[Word]) -> bool:
+    """Whether each word lies about the middle of its slot, the number of which it ends with."""
+    middles = [(word.start + word.end) / 2 for word in words]
+    slots = [int(word.word.rpartition("w")[2]) for word in words]
+    return all(
+        abs(middle - (slot + 0.5) * _SLOT_SECONDS) <= _TOLERANCE_SECONDS
+        for middle, slot in zip(middles, slots, strict=True)
+    )
+
+
+def session_transcripts_are_right(evidence: Evidence) -> Iterator[str]:
+    """A session without a gap has its transcript, made of all its chunks; one with dead letters none or a true one."""
+    for session, chunks in evidence.sessions.items():
+        name = session.rpartition("/")[2]
+        body = evidence.objects.get(f"{session}/transcription.json")
+        missing = [chunk for chunk in chunks if chunk.transcript_key not in evidence.objects]
+        if body is None:
+            if not missing:
+                yield f"{name}: has no transcript, and no gap is left"
+            continue
+        try:
+            transcript = from_json(body)
+        except ValueError:
+            yield f"{name}: its transcript is not valid"
+            continue
+        yield from (f"{name}: {wrong}" for wrong in _wrong_session(transcript, chunks, missing))
+        absent = [each for each in TRANSCRIPT_NAMES if f"{session}/{each}" not in evidence.objects]
+        if absent:
+            yield f"{name}: {', '.join(absent)} missing beside transcription.json"
+            continue
+        text = evidence.objects[f"{session}/transcription.txt"].decode().split()
+        if text != transcript.text.split():
+            yield f"{name}: transcription.txt says something else than transcription.json"
+
+
+def _wrong_session(
+    transcript: SessionTranscript, chunks: Sequence[Chunk], missing: Sequence[Chunk]
+) -> Iterator[str]:
+    if transcript.status != ("partial" if missing else "completed"):
+        yield f"is {transcript.status} with {len(missing)} chunks missing"
+    if transcript.missing_chunks != [chunk.chunk for chunk in missing]:
+        yield f"says that {_shortened(transcript.missing_chunks)} are missing"
+    if transcript.invalid_chunks:
+        yield f"cannot read {_shortened([each.chunk for each in transcript.invalid_chunks])}"
+    if transcript.chunk_count != len(chunks):
+        yield f"counts {transcript.chunk_count} of {len(chunks)} chunks"
+    words = [word for chunk in chunks if chunk not in missing for word in chunk.words]
+    if transcript.text.split() != words:
+        yield f"says {_shortened(transcript.text.split())} instead of {_shortened(words)}"
+    if transcript.word_count != len(words):
+        yield f"counts {transcript.word_count} of {len(words)} words"
+
+
+def _shortened(words: Sequence[str]) -> str:
+    shown = " ".join(words[:12]) or "nothing"
+    return f"{shown} … ({len(words)})" if len(words) > 12 else shown
