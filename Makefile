@@ -5,7 +5,7 @@ BIN := .venv/bin
 SOURCES := autoscaler bench consumer deploy producer scripts shared tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench lock clean
+.PHONY: help demo test faults soak load lint types format bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,15 @@ demo: .venv/local ## fill the gaps of real recordings on this machine and compar
 
 test: .venv/dev ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: .venv/dev ## break everything that can break, one after the other, and show that nothing is lost
+	$(BIN)/python -m tests.faults --json build/faults/faults.json
+
+soak: .venv/dev ## half an hour of random faults under random load; replayable from the seed it prints
+	$(BIN)/python -m tests.faults.soak --minutes 30
+
+load: .venv/dev ## ten thousand jobs through four workers, with faults
+	$(BIN)/python -m tests.faults.load --jobs 10000 --workers 4
 
 lint: .venv/dev ## check style, the template, and the host's scripts, container and services
 	$(BIN)/ruff check $(SOURCES)

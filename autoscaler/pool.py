@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from autoscaler.deadline import TickDeadline
 from autoscaler.providers.contract import ALREADY_STARTED, CapacityProvider
 from autoscaler.providers.dry_run import DryRunPool
 from autoscaler.providers.group import AutoScalingGroup
@@ -16,11 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["ALREADY_STARTED", "AutoScalingGroup", "CapacityProvider", "DryRunPool", "InstancePool", "provider_for"]
 
 
-def provider_for(settings: Settings, ec2: "EC2Client", clock: Clock, *, dry_run: bool = False) -> CapacityProvider:
-    """The provider that the settings name; a dry run looks through it and changes nothing."""
+def provider_for(
+    settings: Settings, ec2: "EC2Client", clock: Clock, *, dry_run: bool = False, deadline: TickDeadline | None = None
+) -> CapacityProvider:
+    """The provider that the settings name; a dry run looks through it and changes nothing.
+
+    Args:
+        deadline: holds a client that is made here to it.
+    """
     provider: CapacityProvider
     if settings.capacity_provider == "asg":
-        provider = AutoScalingGroup(autoscaling_client(), settings.auto_scaling_group, clock)
+        autoscaling = autoscaling_client()
+        if deadline:
+            deadline.hold_to(autoscaling)
+        provider = AutoScalingGroup(autoscaling, settings.auto_scaling_group, clock)
     else:
         provider = InstancePool(ec2)
     return DryRunPool(provider) if dry_run else provider

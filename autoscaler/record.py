@@ -65,7 +65,7 @@ class TickRecord(LastTick):
         fields["last_work"] = _latest(self.last_work, _work(observation, now))
         if observation.sighting is Sighting.MESSAGE:
             fields["last_sighting"] = now
-        fields["zones"] = {zone: block for zone, block in self.zones.items() if now < block.until + _FORGET}
+        fields["zones"] = {zone: block for zone, block in self.zones.items() if now - _FORGET < block.until}
         return self.model_copy(update=fields)
 
     def with_zones(self, instances: Iterable[Instance], outcome: Outcome, fleet: str, now: datetime) -> "TickRecord":

@@ -3,13 +3,14 @@
 Of two ticks at the same moment one wins, and the other knows it. It decides nothing.
 """
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from pydantic import ValidationError
 
 from autoscaler.record import TickRecord
-from shared.errors import AWS_ERRORS, LedgerError, error_code
+from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
 from shared.ticks import TICK_KEY, tick_item
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RecordStore:
         item = tick_item(self._dynamodb, self._table)
         if item is None:
             return TickRecord()
-        version = int(item.get("version", {}).get("N", 0))
+        version = int(Decimal(item.get("version", {}).get("N", 0)))
         try:
             return TickRecord.model_validate_json(item["record"]["S"]).model_copy(update={"version": version})
         except (KeyError, ValidationError) as error:
@@ -67,6 +68,7 @@ class RecordStore:
             "Item": {**TICK_KEY, "version": {"N": str(record.version)}, "record": {"S": record.to_json()}},
             "ConditionExpression": "#version = :seen" if seen else "attribute_not_exists(#version)",
             "ExpressionAttributeNames": {"#version": "version"},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if seen:
             request["ExpressionAttributeValues"] = {":seen": {"N": str(seen)}}
@@ -74,7 +76,7 @@ class RecordStore:
             self._dynamodb.put_item(**request)
         except AWS_ERRORS as error:
             if error_code(error) == "ConditionalCheckFailedException":
-                return False
+                return is_own_write(error, request["Item"])
             cause = error_code(error) or type(error).__name__
             raise LedgerError(f"the ticks' record could not be written: {cause}") from error
         return True

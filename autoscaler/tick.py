@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from autoscaler.deadline import TickDeadline
 from autoscaler.model import (
     Action,
     Decision,
@@ -80,10 +81,17 @@ class _Decided:
 
 
 class Autoscaler:
-    """Everything a tick needs, put together once."""
+    """Everything a tick needs, put together once.
 
-    def __init__(self, parts: Parts, policy: Policy, fleet: str, clock: Clock) -> None:
+    Args:
+        deadline: of each tick; absent where nothing that a tick looks at takes time.
+    """
+
+    def __init__(
+        self, parts: Parts, policy: Policy, fleet: str, clock: Clock, deadline: TickDeadline | None = None
+    ) -> None:
         self.fleet = fleet
+        self._deadline = deadline or TickDeadline(clock)
         self._parts = parts
         self._policy = policy
         self._clock = clock
@@ -91,10 +99,12 @@ class Autoscaler:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock, *, dry_run: bool = False) -> "Autoscaler":
         """An autoscaler on AWS, as boto3 finds it. A dry run sees everything and changes nothing."""
-        ec2, dynamodb = ec2_client(), dynamodb_client()
-        lock = SessionLock(s3_client(), settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
-        provider = provider_for(settings, ec2, clock, dry_run=dry_run)
-        sqs = sqs_client()
+        ec2, dynamodb, s3, sqs = ec2_client(), dynamodb_client(), s3_client(), sqs_client()
+        deadline = TickDeadline(clock)
+        for client in (ec2, dynamodb, s3, sqs):
+            deadline.hold_to(client)
+        lock = SessionLock(s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
+        provider = provider_for(settings, ec2, clock, dry_run=dry_run, deadline=deadline)
         # Work that someone waits for is polled first, and looked at first.
         probe = None if dry_run else QueueProbe(sqs, (settings.priority_queue_url, settings.jobs_queue_url))
         observer = Observer(sqs, ec2, lock, Ledger(dynamodb, settings, clock), settings, provider, probe)
@@ -105,11 +115,12 @@ class Autoscaler:
             DryRunRepairs() if dry_run else InstanceRepairs(ec2),
             DryRunRecords(store) if dry_run else store,
         )
-        return cls(parts, Policy.from_settings(settings), settings.fleet_name, clock)
+        return cls(parts, Policy.from_settings(settings), settings.fleet_name, clock, deadline)
 
     def tick(self) -> TickResult:
         """Look, decide, act, and log it. What AWS refuses is in the result, not raised."""
-        result = self.unlogged_tick()
+        with self._deadline.running():
+            result = self.unlogged_tick()
         _log(result)
         return result
 

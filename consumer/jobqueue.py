@@ -40,10 +40,15 @@ class Message:
 
 
 class JobQueue:
-    """Both job queues and their dead-letter queue."""
+    """Both job queues and their dead-letter queue.
 
-    def __init__(self, sqs: "SQSClient", settings: Settings, clock: Clock) -> None:
+    Args:
+        polling: makes the long polls; a client that outlasts them is too patient for a lease that has to be extended.
+    """
+
+    def __init__(self, sqs: "SQSClient", settings: Settings, clock: Clock, polling: "SQSClient | None" = None) -> None:
         self._sqs = sqs
+        self._polling = polling or sqs
         self._settings = settings
         self._clock = clock
 
@@ -66,10 +71,10 @@ class JobQueue:
         self._sqs.delete_message(QueueUrl=message.queue_url, ReceiptHandle=message.receipt)
 
     def dead_letter(self, message: Message, error: PermanentJobError, worker_id: str) -> None:
-        """Put the message on the dead-letter queue with its reason, then delete it.
+        """Put the message on the dead-letter queue with its reason; deleting it from its own comes after.
 
-        In this order: a crash in between leaves it on both queues, and never on none.
-        Raises what boto3 raises.
+        In this order: a crash in between leaves it on both queues, and never on none. In two calls, so that a delete
+        that is tried again makes no second dead letter. Raises what boto3 raises.
         """
         attributes = {
             "reason": error.reason,
@@ -84,7 +89,6 @@ class JobQueue:
             MessageBody=message.body,
             MessageAttributes={name: _string(value) for name, value in attributes.items() if value},
         )
-        self.delete(message)
 
     def set_visibility(self, messages: Sequence[Message], seconds: int) -> set[str]:
         """Let the messages' leases run `seconds` from now; 0 gives them back at once.
@@ -108,7 +112,8 @@ class JobQueue:
 
     def _receive(self, queue_url: str, most: int, *, wait_seconds: int) -> list[Message]:
         asked_at = self._clock.monotonic()
-        answer = self._sqs.receive_message(
+        sqs = self._polling if wait_seconds else self._sqs
+        answer = sqs.receive_message(
             QueueUrl=queue_url,
             MaxNumberOfMessages=most,
             WaitTimeSeconds=wait_seconds,

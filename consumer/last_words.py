@@ -4,6 +4,7 @@ A hung GPU call answers to no exception and no signal handler, and may hold a lo
 is left to a thread that nobody waits for any longer than its time.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -38,5 +39,6 @@ class LastWords:
             saying.join(self._seconds)
             if saying.is_alive():
                 log.error("report_not_written", error="it hangs, too")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk: the process must end all the same
+            sys.stderr.flush()
         self._end(self._exit_code)

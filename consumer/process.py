@@ -110,7 +110,7 @@ def _watchdog(progress: Progress, manager: ServiceManager, alive_file: Path | No
 
 def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: LastWords) -> Worker:
     s3 = aws.s3_client()
-    queue = JobQueue(aws.sqs_client(), settings, clock)
+    queue = JobQueue(aws.sqs_client(), settings, clock, polling=aws.polling_sqs_client())
     retrier = Retrier(settings.retry_attempts, clock)
     return Worker(
         worker_id,

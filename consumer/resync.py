@@ -29,6 +29,9 @@ _LONE_ID_BYTES: Final = (SIMPLE_BLOCK, CLUSTER >> 24, BLOCK_GROUP)
 _MAY_BEGIN: Final = re.compile(rb"[\xa3\xa0]|\x1f\x43\xb6\x75")
 # A slice begins within one block of its first whole one, so nothing is gained by reading on for longer than this.
 _SEARCHED_BYTES: Final = 1 << 20
+# Clusters in a row that hold no block. Without a bound, bytes that repeat such a cluster would be walked to their end
+# from each of them.
+_MOST_EMPTY: Final = 4
 # How much of the chunk before is tried as the front of an element that `tail_of` did not measure.
 _SHORT_TAIL: Final = 16
 
@@ -73,8 +76,8 @@ def next_block(data: bytes, at: int, tracks: frozenset[int], *, blocks: int = 2)
 
 def goes_on(data: bytes, at: int, tracks: frozenset[int], *, blocks: int) -> bool:
     """Whether `blocks` blocks stand at `at` one behind the other, or fewer up to the end of the data."""
-    seen = 0
-    while seen < blocks:
+    seen = empty = 0
+    while seen < blocks and empty <= _MOST_EMPTY:
         if ends(data, at):
             return True
         element = read_element(data, at)
@@ -85,14 +88,14 @@ def goes_on(data: bytes, at: int, tracks: frozenset[int], *, blocks: int) -> boo
             if element is None or element.id != TIMESTAMP:
                 return False
         if element.id == TIMESTAMP:
-            at = element.end
+            at, empty = element.end, empty + 1
             continue
         block = block_in(data, element)
         if block is None or not is_block(data, block, tracks):
             return seen > 0 and (element.id in TAIL or is_cut_block(data, block, tracks))
-        seen += 1
+        seen, empty = seen + 1, 0
         at = element.end
-    return True
+    return seen >= blocks
 
 
 def ends(data: bytes, at: int) -> bool:

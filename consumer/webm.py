@@ -7,8 +7,9 @@ Source: Matroska, RFC 9559 (blocks in section 10). Masters are entered and never
 its header whether its size is known or, as live recorders write it, unknown.
 """
 
+import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median_low
 
@@ -115,7 +116,11 @@ def walk(data: bytes) -> WebmStructure:
 
 @dataclass(slots=True)
 class _Walk:
-    """The state of one pass: the cluster's clock, whether the head is over, and the track that is being described."""
+    """The state of one pass: the cluster's clock, whether the head is over, and the track that is being described.
+
+    group: where the group that was entered last begins and ends, as long as no block was found in it.
+    bare: where the last block that was taken begins and ends without its group.
+    """
 
     data: bytes
     found: WebmStructure = field(default_factory=WebmStructure)
@@ -125,6 +130,7 @@ class _Walk:
     track: int | None = None
     codecs: dict[int, bytes] = field(default_factory=dict)
     group: tuple[int, int] = (0, 0)
+    bare: tuple[int, int] = (0, 0)
     lost_bytes: int = 0
 
     def run(self) -> WebmStructure:
@@ -137,8 +143,8 @@ class _Walk:
                 continue
             self._take(element, at)
             at = element.payload if element.id in MASTERS else element.end
-        if self.duration_ticks is not None:
-            self.found.declared_seconds = self._seconds(self.duration_ticks)
+        if self.duration_ticks is not None and math.isfinite(declared := self._seconds(self.duration_ticks)):
+            self.found.declared_seconds = declared
         self.found.codec = self.codecs.get(self.found.audio_track or 0, b"")
         return self.found
 
@@ -234,11 +240,25 @@ class _Walk:
         track = read_size(self.data, block.payload)
         if track is None or (self.found.audio_track is not None and track[0] != self.found.audio_track):
             return
-        begin, end = at, block.end
-        if block.id == BLOCK and self.group[0] < at < self.group[1] <= len(self.data):
-            begin, end = self.group
+        begin, end = self._span(block, at)
+        self._unwrap_last(begin)
+        self.bare = (at, block.end)
         self.found.blocks.append(Block(begin, block.payload, end, seconds, self.lost_bytes))
         self.lost_bytes = 0
+
+    def _span(self, block: Element, at: int) -> tuple[int, int]:
+        """From where to where a block is taken: with its group, which holds one block and all of it."""
+        group, self.group = self.group, (0, 0)
+        if block.id == BLOCK and group[0] < at < block.end <= group[1] <= len(self.data):
+            return group
+        return at, block.end
+
+    def _unwrap_last(self, begin: int) -> None:
+        """Take the last block without its group when that reaches into what is found behind it: its size is spoilt."""
+        last = self.found.blocks[-1] if self.found.blocks else None
+        if last is not None and last.end > begin:
+            self.found.blocks[-1] = replace(last, begin=self.bare[0], end=self.bare[1])
+            self.found.damaged = True
 
     def _block_seconds(self, block: Element) -> float:
         """A block begins with its track, then its time as a signed 16-bit offset to the cluster's (RFC 9559, 10.1)."""

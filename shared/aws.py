@@ -1,7 +1,6 @@
-"""Makes boto3 clients, with the fleet's time-outs and retries chosen once.
+"""Makes boto3 clients: each with the time-outs and retries that `shared.patience` chose for it.
 
-boto3's own retries stay few: a job's calls are retried by tenacity inside the lease, and stacking both would
-multiply the tries and outlast the lease.
+boto3 finds credentials, region and endpoint as in any program; nothing of ours replaces that.
 """
 
 from datetime import datetime
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
-from botocore.config import Config
 from botocore.utils import parse_timestamp
+
+from shared.patience import PATIENCE
+from shared.whole_answers import refuse_cut_off_answers
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -20,66 +21,59 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-# Longer than the longest long poll (20 s): a client that gives up first would lose the messages of that answer
-# until their visibility timeout ends.
-_SQS = Config(
-    connect_timeout=5,
-    read_timeout=35,
-    max_pool_connections=32,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-_S3 = Config(
-    # For presigned URLs, which boto3 signs in some regions by the old way, that no newer bucket takes.
-    signature_version="s3v4",
-    connect_timeout=5,
-    read_timeout=30,
-    max_pool_connections=32,
-    retries={"mode": "standard", "total_max_attempts": 3},
-)
-_EC2 = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3})
-# The ledger informs and never decides: it must not hold up work for long when it is away.
-_DYNAMODB = Config(
-    connect_timeout=2,
-    read_timeout=3,
-    max_pool_connections=32,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-
-# A notification is worth a few seconds of a run's end, and no more.
-_SNS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-
 
 def s3_client() -> "S3Client":
     """S3: recordings, transcripts, lock, reports."""
     core = botocore.session.get_session()
     # botocore reads timestamps with dateutil, which takes two thirds of the time that a listing takes.
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.Session(botocore_session=core).client("s3", config=_S3)
+    # For presigned URLs, which boto3 signs in some regions by the old way, that no newer bucket takes.
+    config = PATIENCE["s3"].config(signature="s3v4")
+    client = boto3.Session(botocore_session=core).client("s3", config=config)
+    refuse_cut_off_answers(client)
+    return client
 
 
 def sqs_client() -> "SQSClient":
-    """SQS: the job queues and the dead-letter queue."""
-    return boto3.client("sqs", config=_SQS)
+    """SQS: the job queues and the dead-letter queue; for polls of a few seconds at most."""
+    client = boto3.client("sqs", config=PATIENCE["sqs"].config())
+    refuse_cut_off_answers(client)
+    return client
+
+
+def polling_sqs_client() -> "SQSClient":
+    """SQS, for polls of any length."""
+    client = boto3.client("sqs", config=PATIENCE["sqs-poll"].config())
+    refuse_cut_off_answers(client)
+    return client
 
 
 def ec2_client() -> "EC2Client":
     """EC2: the instances of the pool."""
-    return boto3.client("ec2", config=_EC2)
+    client = boto3.client("ec2", config=PATIENCE["ec2"].config())
+    refuse_cut_off_answers(client)
+    return client
 
 
 def autoscaling_client() -> "AutoScalingClient":
     """EC2 Auto Scaling: the group that instances come from, where the fleet has one."""
-    return boto3.client("autoscaling", config=_EC2)
+    client = boto3.client("autoscaling", config=PATIENCE["autoscaling"].config())
+    refuse_cut_off_answers(client)
+    return client
 
 
 def dynamodb_client() -> "DynamoDBClient":
     """DynamoDB: the ledger."""
-    return boto3.client("dynamodb", config=_DYNAMODB)
+    client = boto3.client("dynamodb", config=PATIENCE["dynamodb"].config())
+    refuse_cut_off_answers(client)
+    return client
 
 
 def sns_client() -> "SNSClient":
     """SNS: who wants to be told."""
-    return boto3.client("sns", config=_SNS)
+    client = boto3.client("sns", config=PATIENCE["sns"].config())
+    refuse_cut_off_answers(client)
+    return client
 
 
 def _timestamp(value: str) -> datetime:

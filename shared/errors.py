@@ -4,17 +4,23 @@ tenacity's predicates call `is_retryable` and nothing else. Raising and classify
 about an error (retry, redelivery, dead-letter queue) is decided where the job is handled.
 """
 
+from collections.abc import Mapping
+from typing import cast
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
 
 
 class ScribefleetError(Exception):
@@ -85,17 +91,22 @@ RETRYABLE_CODES = frozenset(
     }
 )
 
-_CONNECTION_ERRORS = (
+# No answer, or none that can be used. A role's credentials are renewed from the metadata service, which can be away for
+# a moment as any other; a checksum that does not fit and an answer that cannot be parsed are bytes lost on the way.
+_NO_ANSWER = (
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     ReadTimeoutError,
+    ResponseParserError,
     ResponseStreamingError,
 )
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 """Everything that a boto3 call raises on its own account."""
 
 
@@ -123,8 +134,23 @@ def is_precondition_failed(error: BaseException) -> bool:
     return error_code(error) in {"412", "PreconditionFailed"}
 
 
+def is_own_write(error: BaseException, written: Mapping[str, object]) -> bool:
+    """Whether DynamoDB refused a conditional write because the same call had made it before, and its answer was lost.
+
+    Only for a call that boto3 has tried again, and that asked for ReturnValuesOnConditionCheckFailure: then the error
+    carries the item that stands.
+
+    Args:
+        written: attributes, with DynamoDB's types, by which the write is known again.
+    """
+    if not isinstance(error, ClientError) or not error.response.get("ResponseMetadata", {}).get("RetryAttempts"):
+        return False
+    stands = cast("Mapping[str, object]", error.response.get("Item", {}))
+    return all(stands.get(name) == value for name, value in written.items())
+
+
 def is_retryable(error: BaseException) -> bool:
     """Whether the same call may succeed a moment later."""
-    if isinstance(error, (TransientError, *_CONNECTION_ERRORS)):
+    if isinstance(error, (TransientError, *_NO_ANSWER)):
         return True
     return error_code(error) in RETRYABLE_CODES or http_status(error) >= 500

@@ -97,6 +97,11 @@ def sibling_audio_keys(audio_key: str, number: int) -> list[str]:
     return [f"{key.session_path}/chunk-{spelling}.{extension}" for spelling in spellings]
 
 
+def is_chunk(text: str) -> bool:
+    """Whether `text` is a chunk's number, in any spelling that a key can have."""
+    return len(text) <= MAX_KEY_BYTES and text.isascii() and text.isdigit()
+
+
 def chunk_order(chunk: str) -> tuple[int, str]:
     """Sort key that puts chunks in the order of the recording: `9` before `10`, `1` beside `001`."""
     return int(chunk), chunk

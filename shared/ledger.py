@@ -14,8 +14,10 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import AwareDatetime, ValidationError
 
 from shared.clock import Clock, iso
-from shared.errors import AWS_ERRORS, LedgerError, error_code
+from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
+from shared.layout import is_chunk
 from shared.messages import ChunkJob, WireModel
+from shared.rest import Rest
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
 CLAIM = timedelta(minutes=15)
 # Until someone asks for the chunk again or its audio is replaced: no one comes back to a cancelled job after years.
 _CANCELLED_FOR = timedelta(days=3650)
+# A table that swallows calls would cost each job seconds, twice, in threads that fetch audio and publish transcripts.
+_REST_SECONDS = 15
 _BATCH_GET = 100  # most keys of one BatchGetItem
 _HEARTBEAT = "heartbeat"
 _WORKER = "worker#"
@@ -86,6 +90,7 @@ class Ledger:
         self._queued_for = timedelta(seconds=settings.queue_retention_seconds)
         self._failed_for = timedelta(seconds=settings.failed_retention_seconds)
         self._clock = clock
+        self._rest = Rest(_REST_SECONDS, clock)
 
     # --- the scanner's side
 
@@ -97,18 +102,20 @@ class Ledger:
             another size than at its last job may be queued again: someone has repaired it.
         """
         now = self._clock.now()
+        claim = {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM)}
         try:
             self._update(
                 job.session_path,
                 job.chunk,
-                {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM)},
+                claim,
                 condition="attribute_not_exists(requeueAfter) OR requeueAfter <= :now OR audioSize <> :audioSize",
                 extra={":now": _epoch(now)},
                 remove=_CANCELLED_AT,
             )
         except AWS_ERRORS as error:
             if error_code(error) == _REFUSED:
-                return False
+                # By the second another scan's claim could be the same; the gap is queued twice then, which is harmless.
+                return is_own_write(error, {name: _serialize(value) for name, value in claim.items()})
             self._unavailable(error)
         return True
 
@@ -141,7 +148,7 @@ class Ledger:
         until = _epoch(self._clock.now() + CLAIM)
         fields = {"status": "queued", "error": None, "audioSize": job.audio_size, "requeueAfter": until}
         try:
-            self._update(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
+            self._write(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
         except AWS_ERRORS as error:
             self._unavailable(error)
             return False
@@ -164,7 +171,7 @@ class Ledger:
         fields = {_CANCELLED_AT: iso(now), "audioSize": audio_size, "requeueAfter": until, "ttl": until}
         try:
             try:
-                self._update(
+                self._write(
                     session_path,
                     chunk,
                     {"status": "cancelled", **fields},
@@ -174,7 +181,7 @@ class Ledger:
             except AWS_ERRORS as error:
                 if error_code(error) != _REFUSED:
                     raise
-                self._update(session_path, chunk, fields)
+                self._write(session_path, chunk, fields)
                 return False
         except AWS_ERRORS as error:
             raise LedgerError(f"the ledger could not be written, so nothing is cancelled: {error}") from error
@@ -242,7 +249,7 @@ class Ledger:
         return Heartbeats(valid, frozenset(invalid))
 
     def session_jobs(self, session_path: str) -> dict[str, Mapping[str, Any]]:
-        """What the ledger says of a session: chunk -> item.
+        """What the ledger says of a session's chunks: chunk -> item. Rows of anything else are left out.
 
         Raises:
             LedgerError: the table could not be read.
@@ -256,7 +263,7 @@ class Ledger:
             items = [_plain(item) for page in pages for item in page["Items"]]
         except AWS_ERRORS as error:
             raise LedgerError(f"the ledger could not be read: {error}") from error
-        return {item["chunk"]: item for item in items}
+        return {item["chunk"]: item for item in items if is_chunk(item["chunk"])}
 
     # --- the table
 
@@ -282,7 +289,12 @@ class Ledger:
             self._unavailable(error)
         return True
 
-    def _update(
+    def _update(self, *arguments: Any, **options: Any) -> None:
+        """`_write`, for what work can do without: not while the table rests."""
+        with self._rest.watching():
+            self._write(*arguments, **options)
+
+    def _write(
         self,
         partition: str,
         sort: str,
@@ -308,6 +320,7 @@ class Ledger:
         }
         if condition:
             request["ConditionExpression"] = condition
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         self._dynamodb.update_item(**request)
 
     def _get_all(self, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -54,7 +54,11 @@ class Holder(WireModel):
 
 
 class _LockObject(BaseModel):
-    """The object's two readings: with holders, or the older form whose top-level fields are the one holder."""
+    """The object's two readings: with holders, or the older form whose top-level fields are the one holder.
+
+    Without a single holder in the list it is read as the older form: a lock that names nobody is never written, and
+    one that says it is locked must not count as free.
+    """
 
     locked: bool
     holders: tuple[Holder, ...] | None = None
@@ -210,7 +214,7 @@ def _parse(body: bytes) -> tuple[Holder, ...]:
         lock = _LockObject.model_validate_json(body)
         if not lock.locked:
             return ()
-        if lock.holders is None:
+        if not lock.holders:
             return (Holder.model_validate_json(body),)
     except ValidationError:
         raise ValueError("not a valid lock object") from None

@@ -4,11 +4,32 @@ Events carry a name and bound context. Levels: debug = expected retry, info = ou
 error = a person should look. What was said in a recording and secrets never go into an event.
 """
 
+import contextlib
 import logging
 import sys
 from typing import Literal
 
 import structlog
+
+
+class StderrLogger(structlog.WriteLogger):
+    """Writes events to stderr as it is now, and does without those that cannot be written.
+
+    On a host stderr is a file, and its disk can be full. Work must not end because nobody can be told of it: an error
+    raised here would strike any thread at any line, also where a job's lease or a run's report is at stake.
+    """
+
+    def __init__(self) -> None:
+        # Looked up anew: a test or a supervisor may replace stderr after the logs were set up.
+        super().__init__(sys.stderr)
+
+    def msg(self, message: str) -> None:
+        """Write one event if that is possible."""
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def configure_logging(level: str = "info", style: Literal["auto", "json", "console"] = "auto") -> None:
@@ -32,7 +53,6 @@ def configure_logging(level: str = "info", style: Literal["auto", "json", "conso
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        # Looked up at each write: a test or a supervisor may replace stderr after this was called.
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        logger_factory=lambda *_: StderrLogger(),
         cache_logger_on_first_use=False,
     )

@@ -5,10 +5,11 @@ other and with the layout, and a body that fails any check becomes a `PermanentJ
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -24,6 +25,8 @@ from shared.errors import PermanentJobError
 from shared.layout import parse_key, session_path, transcript_key
 
 MESSAGE_VERSION: Final = 1
+# More than any object of S3 has, and few enough digits for the ledger: DynamoDB takes 38.
+_MOST_BYTES: Final = 10**15
 
 
 class WireModel(BaseModel):
@@ -34,6 +37,13 @@ class WireModel(BaseModel):
     def to_json(self, *, indent: int | None = None) -> str:
         """The object as JSON with the names of the format."""
         return self.model_dump_json(by_alias=True, indent=indent)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first and the last day there are, in a zone far from UTC
+        raise ValueError("no moment in UTC") from None
 
 
 class ChunkJob(WireModel):
@@ -50,12 +60,12 @@ class ChunkJob(WireModel):
     session_path: str
     chunk: Annotated[str, Field(pattern=r"^[0-9]+$")]
     audio_key: str
-    audio_size: Annotated[int, Field(ge=0)]
+    audio_size: Annotated[int, Field(ge=0, le=_MOST_BYTES)]
     transcript_key: str
     reason: Literal["scan", "rerun", "upload"] = "scan"
     force: bool = False
     scan_id: str | None = None
-    enqueued_at: AwareDatetime
+    enqueued_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 
@@ -66,8 +76,8 @@ class ChunkJob(WireModel):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        # JSON can spell half a surrogate pair; no key in S3 holds one, and asking S3 for it would raise.
-        self.audio_key.encode()
+        # JSON can spell half a surrogate pair; no key in S3 holds one, and sending it anywhere would raise.
+        (self.audio_key + (self.scan_id or "")).encode()
         audio = parse_key(self.audio_key)
         if audio is None or audio.audio_chunk != self.chunk:
             raise ValueError("audioKey is not the audio of the chunk")

@@ -4,6 +4,7 @@ It knows the format and nothing of what is measured. Written here, and not with 
 dictionary, and that library brings a web client into the zip.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,6 +37,10 @@ def metric_line(moment: datetime, fleet: str, values: Mapping[str, Value], **dim
 
 
 def write_line(line: Mapping[str, Any], stream: TextIO) -> None:
-    """Write one line at once, alone: CloudWatch reads metrics only from log lines that are nothing but this JSON."""
-    stream.write(json.dumps(line) + "\n")
-    stream.flush()
+    """Write one line at once, alone: CloudWatch reads metrics only from log lines that are nothing but this JSON.
+
+    What cannot be written, because the disk is full, is lost: work must not end because it cannot be counted.
+    """
+    with contextlib.suppress(OSError):
+        stream.write(json.dumps(line) + "\n")
+        stream.flush()

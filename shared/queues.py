@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 BATCH = 10
+UNANSWERED = "Unanswered"
+"""In place of an error code, of an entry that no answer mentioned."""
 _TRIES = 4
 
 
@@ -96,11 +98,14 @@ def _one_batch(
     def attempt() -> bool:
         """Returns whether some entries are worth another try."""
         answer = call(list(waiting.values()))
+        for success in answer.get("Successful", []):
+            del waiting[success["Id"]]
+            outcome.succeeded.append(success["Id"])
+            outcome.failed.pop(success["Id"], None)
         failed = {failure["Id"]: failure for failure in answer.get("Failed", [])}
-        for entry_id in [i for i in waiting if i not in failed]:
-            del waiting[entry_id]
-            outcome.succeeded.append(entry_id)
-            outcome.failed.pop(entry_id, None)
+        # An answer that is silent about an entry says nothing good about it.
+        for entry_id in waiting.keys() - failed.keys():
+            outcome.failed[entry_id] = UNANSWERED
         for entry_id, failure in failed.items():
             outcome.failed[entry_id] = failure["Code"]
             if failure["SenderFault"]:

@@ -169,14 +169,9 @@ def write_report(
         report = report.model_copy(update={"report_id": stem})
         body = report.to_json(indent=2).encode()
         key = f"{REPORTS_PREFIX}{stem}.json"
-        if put_if_absent(s3, bucket, key, body, "application/json") or _stands(s3, bucket, key, body):
+        if put_if_absent(s3, bucket, key, body, "application/json"):
             break
         copy += 1
     page = render_html(report, timeline).encode()
     s3.put_object(Bucket=bucket, Key=f"{REPORTS_PREFIX}{stem}.html", Body=page, ContentType="text/html; charset=utf-8")
     return report
-
-
-def _stands(s3: "S3Client", bucket: str, key: str, body: bytes) -> bool:
-    """Whether what is at `key` is what was to be written: the first answer was lost and the client tried again."""
-    return s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body

@@ -1,4 +1,9 @@
-"""Conditional writes to S3: of several writers of one key exactly one wins, and each knows whether it did."""
+"""Conditional writes to S3: of several writers of one key exactly one wins, and each knows whether it did.
+
+The answer to a write can get lost on the way, and whoever tries again then is told that the write lost: against itself.
+So a writer that S3 refuses looks at what stands. Bodies that several writers have in common need `metadata` that tells
+one write from another.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,7 +22,7 @@ def put_if_absent(
     content_type: str,
     metadata: Mapping[str, str] | None = None,
 ) -> bool:
-    """Write a new object; returns False, changing nothing, when there is one already.
+    """Write a new object; returns False, changing nothing, when there is another one already.
 
     Args:
         metadata: names and values (US-ASCII) that S3 keeps with the object and gives back with HEAD.
@@ -30,7 +35,7 @@ def put_if_absent(
         )
     except AWS_ERRORS as error:
         if is_precondition_failed(error):
-            return False
+            return _stands(s3, bucket, key, body, metadata or {})
         raise
     return True
 
@@ -53,7 +58,23 @@ def put_if_unchanged(
             Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=etag, Metadata=metadata or {}
         )
     except AWS_ERRORS as error:
-        if is_precondition_failed(error) or is_missing(error):
+        if is_precondition_failed(error):
+            return _stands(s3, bucket, key, body, metadata or {})
+        if is_missing(error):
             return False
         raise
     return True
+
+
+def _stands(s3: "S3Client", bucket: str, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:
+    """Whether what is at `key` is what was to be written. Raises what boto3 raises."""
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=key)
+    except AWS_ERRORS as error:
+        if is_missing(error):
+            return False
+        raise
+    if answer["ContentLength"] != len(body) or answer["Metadata"] != metadata:
+        answer["Body"].close()
+        return False
+    return answer["Body"].read() == body

@@ -13,12 +13,13 @@ _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 
 @contextmanager
 def metadata_service(
-    instance_id: str, instance_type: str, region: str, more: Mapping[str, str] | None = None
+    instance_id: str, instance_type: str, region: str, more: Mapping[str, str] | None = None, *, port: int = 0
 ) -> Iterator[str]:
     """Serve the metadata of one instance for as long as the block lasts; gives the service's address.
 
     Args:
         more: what is at further paths, such as a spot notice; looked at anew with each request.
+        port: where to serve it, so that one which was away comes back at its address; 0 is any free one.
     """
     document = {"instanceId": instance_id, "instanceType": instance_type, "region": region}
     paths = {
@@ -31,7 +32,7 @@ def metadata_service(
     def text_at(path: str) -> str | None:
         return (more or {}).get(path) or paths.get(path)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(text_at, secrets.token_urlsafe(32)))
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(text_at, secrets.token_urlsafe(32)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name=f"metadata-{instance_id}", daemon=True)
     thread.start()

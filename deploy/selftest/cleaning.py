@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from deploy.clients import Clients
 from deploy.selftest.session import GAP, USER_PREFIX, TrialSession, is_trial
@@ -148,7 +149,13 @@ class Cleaner:
         """Leave a transcript where the job's would be; returns whether it has to stay there for the job's sake."""
         try:
             marker = put_if_absent(
-                self._clients.s3, self._settings.bucket, session.gap_key, b'{"segments": []}', "application/json"
+                self._clients.s3,
+                self._settings.bucket,
+                session.gap_key,
+                b'{"segments": []}',
+                "application/json",
+                # So that this cleaning knows its own marker from one that an earlier cleaning has left.
+                {"marker": uuid4().hex},
             )
         except AWS_ERRORS as error:
             done.left.append(f"s3://{self._settings.bucket}/{session.prefix}: {_cause(error)}")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.operator.command import begin, counting, say, say_json
-from producer.operator.sessions.finding import Session, find_session, parse_session
+from producer.operator.sessions.finding import Session, SessionUnknownError, find_session, parse_session
 from shared import aws
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError
-from shared.layout import USERS_PREFIX, chunk_order
+from shared.layout import USERS_PREFIX, chunk_order, is_chunk
 from shared.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class Job:
 
     @property
     def session(self) -> str:
-        named = parse_session(self.session_path)
+        try:
+            named = parse_session(self.session_path)
+        except SessionUnknownError:  # a row that no part of the fleet has written: shown as it is
+            return self.session_path
         return named.name if isinstance(named, Session) else named
 
 
@@ -58,7 +62,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
     if status == "queued" and "cancelledAt" in item:
         status = "cancelled"
     fields = {name: item[name] for name in _FIELDS if item.get(name) is not None}
-    if "attempts" in fields:
+    if isinstance(fields.get("attempts"), Decimal):
         fields["attempts"] = int(fields["attempts"])
     return Job(str(item["sessionPath"]), str(item["chunk"]), status, {**fields, "status": status})
 
@@ -110,12 +114,12 @@ def jobs(*, session: str | None, statuses: tuple[str, ...], limit: int, as_json:
                 named = find_session(aws.s3_client(), settings.bucket, named, searched)
         rows = Ledger(dynamodb, settings, SystemClock()).session_jobs(named.path).values()
         found, more = [job for job in map(job_of, rows) if not statuses or job.status in statuses], False
-    found.sort(key=lambda job: (job.session_path, chunk_order(job.chunk)))
+    found.sort(key=_order)
     if as_json:
         say_json({"jobs": [_document(job) for job in found], "counts": _counts(found), "more": more})
         return
     if found:
-        Console().print(_table(found))
+        Console().print(listing(found))
     counts = ", ".join(f"{count:,} {status}" for status, count in _counts(found).items())
     say(f"{len(found):,} jobs{': ' if counts else ''}{counts}" + ("; there are more (--limit)" if more else ""))
 
@@ -135,6 +139,11 @@ def _first(
     return found, False
 
 
+def _order(job: Job) -> tuple[str, int, str]:
+    """By session and chunk; a row whose key is no chunk's number comes before its session's chunks."""
+    return (job.session_path, *(chunk_order(job.chunk) if is_chunk(job.chunk) else (-1, job.chunk)))
+
+
 def _document(job: Job) -> dict[str, Any]:
     return {"sessionPath": job.session_path, "chunk": job.chunk, **job.fields}
 
@@ -143,7 +152,8 @@ def _counts(found: Sequence[Job]) -> dict[str, int]:
     return dict(Counter(job.status for job in found).most_common())
 
 
-def _table(found: Sequence[Job]) -> Table:
+def listing(found: Sequence[Job]) -> Table:
+    """Jobs as a terminal shows them."""
     table = Table()
     table.add_column("session", overflow="fold")
     table.add_column("chunk", justify="right")

@@ -5,6 +5,7 @@ that cannot be understood is left as it is.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _MOST_BYTES: Final = 1024 * 1024
+# Each level is indented, so what is nested without end would grow beyond all measure when it is written.
+_MOST_LEVELS: Final = 32
 _INPUTS: Final = "transcriptionInputs"
 
 
@@ -62,7 +65,7 @@ def read_metadata(s3: "S3Client", bucket: str, session_path: str) -> Metadata | 
     body = answer["Body"].read(_MOST_BYTES + 1)
     content = _object(body) if len(body) <= _MOST_BYTES else None
     if content is None:
-        log.warning("metadata_left_alone", key=key, why="it is not a JSON object, or a very large one")
+        log.warning("metadata_left_alone", key=key, why="it is not a JSON object, or a very large or deep one")
         return None
     return Metadata(content, answer["ETag"], answer["ContentType"], answer["Metadata"])
 
@@ -75,8 +78,22 @@ def add_fields(s3: "S3Client", bucket: str, session_path: str, found: Metadata, 
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
+    """The object in `body`; `None` when it would not come out again as it went in."""
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and _is_shallow(content, _MOST_LEVELS) else None
+
+
+def _finite(text: str) -> float:
+    """Numbers beyond a float's, such as 1e400, would be written as `Infinity`, which is no JSON."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number that can be written")
+    return value
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not members or (levels > 0 and all(_is_shallow(member, levels - 1) for member in members))

@@ -16,7 +16,14 @@ from shared.errors import ScribefleetError
 MOST_BYTES: Final = 32 * 1024 * 1024
 """A transcript above this is no chunk's: four hours of speech, the longest chunk that is taken, need a tenth."""
 
+_LONGEST_SECONDS: Final = 24 * 3600.0
+"""No chunk lasts longer, so one that says so does not know."""
+
 _WIRE: Final = ConfigDict(alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False)
+
+
+# Live recorders may count from 1970, even in milliseconds; what lies further off is no time, and sums of it are none.
+_Seconds = Annotated[float, Field(ge=-1e13, le=1e13)]
 
 
 class InvalidTranscriptError(ScribefleetError):
@@ -33,8 +40,8 @@ class SpokenWord:
     """One word. `word` keeps the leading space that joins it to the one before; times are seconds."""
 
     word: str
-    start: float
-    end: float
+    start: _Seconds
+    end: _Seconds
     probability: float | None = None
 
 
@@ -43,8 +50,8 @@ class SpokenWord:
 class SpokenSegment:
     """A stretch of speech; times are seconds. `words` may be empty where a recorder gives none."""
 
-    start: float
-    end: float
+    start: _Seconds
+    end: _Seconds
     text: str = ""
     # snake case: the live path writes this field so, and its readers expect it
     is_final: Annotated[bool, Field(alias="is_final")] = True
@@ -152,7 +159,7 @@ def _duration(found: _Found) -> float | None:
             seconds = _PARTIAL.validate_python(found.partial_audio).expected_seconds
         except ValidationError:
             seconds = found.duration
-    usable = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds < float("inf")
+    usable = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= _LONGEST_SECONDS
     return float(seconds) if usable else None
 
 

@@ -1,6 +1,9 @@
 """A process with a hung job ends within its time, with its report written if that can be done."""
 
+import errno
 import threading
+
+import pytest
 
 from consumer.last_words import LastWords
 
@@ -30,5 +33,15 @@ def test_it_ends_also_when_the_last_word_hangs() -> None:
 
 def test_before_there_is_anything_to_say_it_just_ends() -> None:
     ended: list[int] = []
+    LastWords(75, end=ended.append).end_process()
+    assert ended == [75]
+
+
+def test_it_ends_also_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    ended: list[int] = []
+    monkeypatch.setattr("sys.stderr.flush", full)
     LastWords(75, end=ended.append).end_process()
     assert ended == [75]

@@ -160,6 +160,16 @@ def test_when_the_dead_letter_queue_is_away_the_message_stays(crew: "MakeCrew", 
     assert one.waiting() == (0, 1)
 
 
+def test_a_deletion_that_is_tried_again_makes_no_second_dead_letter(crew: "MakeCrew", refuse: "Refuse") -> None:
+    one = crew()
+    one.send("hello")
+    refused = refuse(one.cloud.sqs, "sqs.DeleteMessage", "ServiceUnavailable", 503, times=2)
+    one.work()
+    assert refused() == 2
+    assert len(one.dead_letters()) == 1
+    assert one.waiting() == (0, 0)
+
+
 def test_a_call_that_fails_for_a_moment_is_tried_again_in_place(crew: "MakeCrew", refuse: "Refuse") -> None:
     one = crew()
     job = one.job()

@@ -1,18 +1,23 @@
 """Helpers of the tests of shared/: answers that moto never gives, such as 409 and a service that is away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
+from scripted_server import PASS, ScriptedServer
 
+from shared import aws
 from shared.aws import s3_client
 from shared.lock import SessionLock
 from shared.messages import ChunkJob, chunk_job
+from shared.patience import PATIENCE, Name, Patience
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -106,3 +111,54 @@ def lock(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
 def other_recorder(cloud: "Cloud", clock: "FakeClock") -> SessionLock:
     """The same lock through a client of its own, so that faults of the first one do not reach it."""
     return SessionLock(s3_client(), "recordings", clock, timedelta(minutes=30))
+
+
+@dataclass(frozen=True)
+class BadDay:
+    """A service that does what a script says, real clients of it, and what they waited between their tries.
+
+    Attributes:
+        waits: seconds between tries that boto3 wanted to wait; nobody does.
+    """
+
+    server: ScriptedServer
+    waits: list[float]
+    _make: Callable[[Name], Any]
+
+    def client(self, name: Name) -> Any:
+        """A new client as the fleet makes it."""
+        return self._make(name)
+
+    @property
+    def tries(self) -> int:
+        """Requests since the script began."""
+        return len(self.server.requests)
+
+
+@pytest.fixture
+def bad_day(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> Iterator[BadDay]:
+    """Behind the script is the test cloud; until a script is played all goes through to it."""
+    makers: dict[Name, Callable[[], Any]] = {
+        "s3": aws.s3_client,
+        "sqs": aws.sqs_client,
+        "sqs-poll": aws.polling_sqs_client,
+        "dynamodb": aws.dynamodb_client,
+        "ec2": aws.ec2_client,
+        "autoscaling": aws.autoscaling_client,
+        "sns": aws.sns_client,
+    }
+    waits: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with ScriptedServer(cloud.endpoint.removeprefix("http://")).running() as server:
+        server.play(PASS)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield BadDay(server, waits, lambda name: makers[name]())
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> dict[Name, Patience]:
+    """The clients' patience, for a test to change."""
+    changed = dict(PATIENCE)
+    monkeypatch.setattr(aws, "PATIENCE", changed)
+    return changed

@@ -4,10 +4,13 @@ import pytest
 from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
     NoCredentialsError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from shared.errors import (
     ConfigurationError,
@@ -52,6 +55,9 @@ def client_error(code: str, status: int = 400) -> ClientError:
         ConnectTimeoutError(endpoint_url="x"),
         ReadTimeoutError(endpoint_url="x"),
         EndpointConnectionError(endpoint_url="x"),
+        FlexibleChecksumError(error_msg="does not fit"),
+        CredentialRetrievalError(provider="iam-role", error_msg="the metadata service is away"),
+        ResponseParserError("not XML"),
     ],
 )
 def test_what_passes_by_itself_is_worth_another_try(error: Exception) -> None:

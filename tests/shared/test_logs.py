@@ -1,5 +1,7 @@
 """Logs: one JSON object a line for machines, plain text for people, nothing below the level, never on stdout."""
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -103,6 +105,31 @@ def test_an_exception_stays_on_the_events_line(capsys: pytest.CaptureFixture[str
 
     (line,) = written(capsys)
     assert "RuntimeError: broken" in json.loads(line)["exception"]
+
+
+class _FullDisk(io.StringIO):
+    """A stream whose file's disk is full for as long as `full` says so."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_work_goes_on_when_the_log_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = _FullDisk()
+    monkeypatch.setattr("sys.stderr", stderr)
+    configure_logging("debug", "json")
+    log = structlog.get_logger()
+
+    for level in ("debug", "info", "warning", "error", "exception"):
+        getattr(log, level)("lost")
+    stderr.full = False
+    log.info("room again")
+
+    assert [json.loads(line)["event"] for line in stderr.getvalue().splitlines()] == ["room again"]
 
 
 def test_a_logger_made_before_the_set_up_follows_it(capsys: pytest.CaptureFixture[str]) -> None:

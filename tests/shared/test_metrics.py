@@ -1,5 +1,6 @@
 """Metric lines, against the specification of the embedded metric format."""
 
+import errno
 import io
 import json
 from datetime import UTC, datetime
@@ -45,3 +46,14 @@ def test_each_line_arrives_at_once_and_alone_on_its_line() -> None:
     write_line({"a": "with\nbreak"}, stream)
     write_line({"b": 1}, stream)
     assert [json.loads(line) for line in stream.arrived.splitlines()] == [{"a": "with\nbreak"}, {"b": 1}]
+
+
+class _FullDisk(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_work_goes_on_when_a_line_cannot_be_written() -> None:
+    stream = _FullDisk()
+    write_line({"a": 1}, stream)
+    assert stream.getvalue()

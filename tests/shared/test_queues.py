@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import SystemClock
-from shared.queues import BATCH, QueueDepth, in_batches, queue_depth
+from shared.queues import BATCH, UNANSWERED, QueueDepth, in_batches, queue_depth
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock
@@ -101,6 +101,16 @@ def test_an_entry_that_keeps_failing_is_given_up_after_four_tries_and_named(cloc
 
     assert queue.seen("1") == 4
     assert outcome.failed == {"1": "Because"}
+
+
+def test_an_entry_that_the_answer_does_not_mention_has_not_succeeded(clock: "FakeClock") -> None:
+    outcome = in_batches(lambda _: {"Successful": [{"Id": "0"}]}, entries(1), clock)
+    assert outcome.succeeded == ["0"]
+
+    outcome = in_batches(lambda _: {}, entries(2), clock)
+
+    assert outcome.succeeded == []
+    assert outcome.failed == {"0": UNANSWERED, "1": UNANSWERED}
 
 
 @given(

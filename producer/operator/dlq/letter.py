@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOVED_BY_SQS: Final = "received-too-often"
 UNKNOWN: Final = "unknown"
+# Longer ones are no count and no time; Python refuses to read those of more than 4,300 digits.
+_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -153,9 +155,10 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _text(body: dict[str, Any], name: str) -> str:
+    """A text of the body. JSON can spell half a surrogate pair, which no terminal could show."""
     value = body.get(name)
-    return value if isinstance(value, str) else ""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if _NUMBER.fullmatch(text) else 0

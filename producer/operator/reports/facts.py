@@ -4,11 +4,11 @@ Reading never fails for what a report says, only for what is no JSON object. A p
 is unknown, and does not take its neighbours with it. The format is `shared.reports.BatchReport`.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import pydantic_core
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -28,8 +28,11 @@ class ReportUnreadableError(ScribefleetError):
     """What lies where a report should be is not one of any version."""
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:  # the first and the last day there are, in a zone far from UTC
+        raise ValueError("no moment in UTC") from None
 
 
 def _objects(value: object) -> object:
@@ -40,10 +43,11 @@ def _objects(value: object) -> object:
     return [member for member in said if isinstance(member, dict)]
 
 
-# Negative, infinite and no number at all are equally wrong for what these count.
-_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0)]
-_Moment = Annotated[datetime, AfterValidator(_aware)]
+# Negative, beyond all measure and no number at all are equally wrong for what these count.
+_MOST = 10**15
+_Amount = Annotated[float, Field(ge=0, le=_MOST)]
+_Count = Annotated[int, Field(ge=0, le=_MOST)]
+_Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class _Facts(WireModel):
@@ -154,7 +158,9 @@ def read_facts(body: bytes) -> Reading:
         ReportUnreadableError: it is not a JSON object.
     """
     try:
-        document = json.loads(body)
+        # Unlike json's, it has a bound on how deep lists and objects may be nested, and takes no halves of characters,
+        # which no terminal could show.
+        document = pydantic_core.from_json(body)
     except ValueError:
         raise ReportUnreadableError("it is not JSON") from None
     if not isinstance(document, dict):

@@ -75,9 +75,9 @@ def edited(edit: Callable[[dict[str, Any]], None]) -> Callable[[Answer], Answer]
     return rewrite
 
 
-def queue_counts(visible: int | None = None, in_flight: int | None = None, delayed: int | None = None) -> (
-    Callable[[Answer], Answer]
-):
+def queue_counts(
+    visible: int | None = None, in_flight: int | None = None, delayed: int | None = None
+) -> Callable[[Answer], Answer]:
     """For `Rewrite` of `sqs:GetQueueAttributes`: counts that are not the queue's own; `None` leaves one as it is."""
     told = {"": visible, "NotVisible": in_flight, "Delayed": delayed}
 

@@ -65,7 +65,9 @@ def coded_chunk(session: int, chunk: int) -> bytes:
     file = BytesIO()
     # FFmpeg would leave 8 KB of room for tags.
     with av.open(file, "w", format="flac", options={"metadata_header_padding": "0"}) as container:
-        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", options={"frame_size": str(_BLOCK_SAMPLES)})
+        stream = container.add_stream(
+            "flac", rate=SAMPLE_RATE, layout="mono", options={"frame_size": str(_BLOCK_SAMPLES)}
+        )
         samples = coded_samples(session, chunk)
         for start in range(0, len(samples), _BLOCK_SAMPLES):
             frame = av.AudioFrame.from_ndarray(samples[None, start : start + _BLOCK_SAMPLES], "s16", "mono")
@@ -116,7 +118,8 @@ def _marks(values: "np.ndarray") -> "np.ndarray":
 
 
 def _integers(samples: "np.ndarray") -> "np.ndarray":
-    return np.rint(samples * 32_768).astype(np.int32)
+    exact: np.ndarray = np.rint(samples * 32_768).astype(np.int32)
+    return exact
 
 
 def _check(session: int, chunk: int, slot: int) -> int:

@@ -1,4 +1,4 @@
-"""Invariants about how the fleet behaved on the way: holds respected, reports true, logs fit for people and machines."""
+"""Invariants about conduct: holds respected, reports true, logs fit for people and for machines."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from shared.layout import REPORTS_PREFIX, parse_key, session_path
 from shared.reports import BatchReport
-from tests.faults.harness.evidence import Evidence, is_recorder
+from tests.faults.harness.evidence import Evidence, lost_answer, successes
 
 # The gate's look at the lock may be two seconds old (consumer.gate), and the look itself takes a moment.
 GATE_SECONDS: Final = 2.0
@@ -21,9 +21,9 @@ def holds_are_respected(evidence: Evidence) -> Iterator[str]:
     """While a live session holds the lock nothing begins, but for what was in hand when it took it."""
     for hold in evidence.holds:
         after = hold.begin + GATE_SECONDS + _SLACK_SECONDS
-        for request in evidence.requests:
-            if request.on == "model:TranscribeBegin" and after < request.at < hold.end:
-                yield f"{request.actor} began to transcribe {request.at - hold.begin:.1f} s into a hold"
+        for entry in evidence.by_fleet("model:TranscribeBegin"):
+            if after < entry.began < hold.end:
+                yield f"{entry.call.actor} began to transcribe {entry.began - hold.begin:.1f} s into a hold"
 
 
 def reports_agree(evidence: Evidence) -> Iterator[str]:
@@ -105,16 +105,16 @@ def _wrong_totals(reports: Mapping[str, BatchReport], evidence: Evidence) -> Ite
 
 def _accounts(reports: Mapping[str, BatchReport], evidence: Evidence) -> Mapping[str, _Account]:
     accounts: dict[str, _Account] = {}
-    for request in evidence.requests:
-        if request.on != "s3:PutObject" or not request.successes or is_recorder(request.actor):
+    for put in evidence.by_fleet("s3:PutObject"):
+        if not put.effective:
             continue
-        account = accounts.setdefault(request.actor, _Account())
-        key = parse_key(request.target)
+        account = accounts.setdefault(put.call.actor, _Account())
+        key = parse_key(put.call.target)
         if key is not None and key.transcript_chunk is not None:
-            account.published += request.successes
-            account.excused += request.lost_answer
-        elif request.target in reports:
-            account.counted += reports[request.target].transcription.chunks_transcribed
+            account.published += successes(put)
+            account.excused += lost_answer(put)
+        elif put.call.target in reports:
+            account.counted += reports[put.call.target].transcription.chunks_transcribed
     for actor, account in accounts.items():
         names = Counter(event.get("event") for event in evidence.events(actor))
         account.excused += names["job_will_be_retried"]

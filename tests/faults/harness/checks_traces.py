@@ -59,24 +59,26 @@ def _parses(body: bytes) -> bool:
 
 def _writer_was_cut_off(evidence: Evidence, report: str) -> bool:
     """Whether who wrote a report was killed, or could not write its second half for the fault that was injected."""
-    writers = {request.actor for request in evidence.requests if request.target == report and request.successes}
+    puts = list(evidence.by_fleet("s3:PutObject"))
+    writers = {put.call.actor for put in puts if put.call.target == report and put.effective}
     page = f"{report.removesuffix('.json')}.html"
-    refused = any(request.target == page and request.struck for request in evidence.requests)
+    refused = any(put.call.target == page and put.faults for put in puts)
     return refused or any(end.status for end in evidence.exits if end.actor in writers)
 
 
 def only_recorders_touch_recordings(evidence: Evidence) -> Iterator[str]:
     """No part of the fleet writes or deletes audio, writes the lock, or deletes anything at all."""
-    for request in evidence.requests:
-        if request.on not in _WRITES or not request.successes or is_recorder(request.actor):
+    for entry in evidence.journal:
+        call = entry.call
+        if call.on not in _WRITES or not entry.effective or is_recorder(call.actor):
             continue
-        key = parse_key(request.target)
-        if request.target == LOCK_KEY:
-            yield f"{request.actor} changed the lock ({request.on})"
-        elif request.on != "s3:PutObject":
-            yield f"{request.actor} deleted or copied {request.target}"
+        key = parse_key(call.target)
+        if call.target == LOCK_KEY:
+            yield f"{call.actor} changed the lock ({call.on})"
+        elif call.on != "s3:PutObject":
+            yield f"{call.actor} deleted or copied {call.target}"
         elif key is not None and key.audio_chunk is not None:
-            yield f"{request.actor} wrote over {request.target}"
+            yield f"{call.actor} wrote over {call.target}"
 
 
 def nothing_runs_on(evidence: Evidence) -> Iterator[str]:

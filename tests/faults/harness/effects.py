@@ -18,7 +18,6 @@ from tests.faults.harness.wire import Answer
 
 CALLER: Final = "caller"
 _DEATH_SECONDS: Final = 5
-_REORDER_SECONDS: Final = 0.5
 
 
 class NoAnswer(Enum):
@@ -158,7 +157,7 @@ class Twice(Effect):
 class Kill(Effect):
     """A process gets a signal, before the call is carried out or after.
 
-    A caller that the signal leaves no choice gets no answer (and, with `before`, its call is not carried out). Any other
+    A caller that the signal leaves no choice gets no answer, and with `before` its call is not carried out. Any other
     signal, and another actor's death, only happen at that moment: the call goes on.
     """
 
@@ -220,9 +219,9 @@ class Then(Effect):
 
 @dataclass(frozen=True)
 class Order(Effect):
-    """Tells the scripted transcriber what to do: `ok`, `hang`, `crash`, `memory` or `broken`."""
+    """Tells the scripted transcriber, when a window begins, what to do; hearing.py says what each word means."""
 
-    what: Literal["ok", "hang", "crash", "memory", "broken"]
+    what: Literal["ok", "hang", "crash", "memory", "broken", "window"]
 
     def inward(self, passage: Passage) -> Answer:
         return Answer(200, {"content-type": "text/plain"}, self.what.encode())
@@ -266,9 +265,10 @@ class StaleReceipt(Effect):
 
 
 class Reorder(Effect):
-    """Holds a call until another that the rule strikes has been carried out, or for half a second."""
+    """Holds a call until another that the rule strikes has been carried out, or for so long."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.5) -> None:
+        self._seconds = seconds
         self._passing = threading.Condition()
         self._passed = 0
         self._held = 0
@@ -279,7 +279,7 @@ class Reorder(Effect):
                 return
             self._held += 1
             before = self._passed
-            self._passing.wait_for(lambda: self._passed > before, _REORDER_SECONDS)
+            self._passing.wait_for(lambda: self._passed > before, self._seconds)
             self._held -= 1
 
     def outward(self, passage: Passage, answer: Answer) -> Reply:

@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
-from typing import Any
+from typing import Any, Final
 
 from shared.layout import transcript_key
 from shared.queues import QueueDepth
-from shared.settings import Settings
+from tests.faults.harness.journal import Entry
+from tests.faults.harness.recorder import Hold
+
+_RECORDER: Final = "recorder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +25,16 @@ class Chunk:
     Attributes:
         session: the session path.
         chunk: the number as its key spells it.
-        words: what its audio says, in order.
+        words: what its audio says, in order; `None` of real speech, which models hear differently.
         live: whether the recorder wrote its transcript, so that it is no gap.
         forced: whether somebody asked for it to be transcribed again.
-        fails_with: the reason with which it has to end on the dead-letter queue; empty for audio that can be heard.
     """
 
     session: str
     chunk: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] | None
     live: bool = False
     forced: bool = False
-    fails_with: str = ""
 
     @property
     def transcript_key(self) -> str:
@@ -47,38 +47,6 @@ class Chunk:
 
     def __str__(self) -> str:
         return f"{self.session.rpartition('/')[2]}/{self.chunk}"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request to the cloud, as the proxy saw it; times are monotonic seconds of the machine.
-
-    Attributes:
-        on: service and operation, such as `s3:PutObject`.
-        target: the S3 key, queue, table or instance.
-        statuses: what the cloud answered, an entry each time the request was carried out.
-        answered: the status that the caller got; `None` when it got no whole answer.
-        struck: whether a fault was injected.
-    """
-
-    at: float
-    ended: float
-    actor: str
-    on: str
-    target: str
-    statuses: tuple[int, ...] = (200,)
-    answered: int | None = 200
-    struck: bool = False
-
-    @property
-    def successes(self) -> int:
-        """How often the cloud did what was asked."""
-        return sum(200 <= status < 300 for status in self.statuses)
-
-    @property
-    def lost_answer(self) -> bool:
-        """Whether it was done and its caller was not told so."""
-        return bool(self.successes) and not (self.answered is not None and 200 <= self.answered < 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +77,6 @@ class Host:
     bound_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A span, in monotonic seconds, in which a live session held the lock."""
-
-    begin: float
-    end: float = inf
-
-
 @dataclass(frozen=True)
 class Evidence:
     """Everything that an invariant may look at.
@@ -127,15 +87,13 @@ class Evidence:
         logs: actor -> what its processes have written, all of them.
         left_alive: processes that did not end when they were asked to.
         expected_letters: reason -> how many chunks the fault must bring to the dead-letter queue with it.
-        foreign_letters: dead letters that are about no chunk of `chunks`, which the fault is expected to leave.
     """
 
-    settings: Settings
     chunks: tuple[Chunk, ...]
     objects: Mapping[str, bytes]
     depths: Mapping[str, QueueDepth] = field(default_factory=dict)
     letters: tuple[Letter, ...] = ()
-    requests: tuple[Request, ...] = ()
+    journal: tuple[Entry, ...] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     exits: tuple[Exit, ...] = ()
     hosts: tuple[Host, ...] = ()
@@ -167,10 +125,13 @@ class Evidence:
     def publications(self) -> Mapping[str, int]:
         """Key -> how often the fleet has written it with effect."""
         found: dict[str, int] = {}
-        for request in self.requests:
-            if request.on == "s3:PutObject" and request.successes and not is_recorder(request.actor):
-                found[request.target] = found.get(request.target, 0) + request.successes
+        for entry in self.by_fleet("s3:PutObject"):
+            found[entry.call.target] = found.get(entry.call.target, 0) + successes(entry)
         return found
+
+    def by_fleet(self, on: str) -> Iterator[Entry]:
+        """The fleet's own calls of one operation; what a recorder did is left out."""
+        return (entry for entry in self.journal if entry.call.on == on and not is_recorder(entry.call.actor))
 
     def events(self, actor: str) -> Iterator[dict[str, Any]]:
         """The events of an actor's log; lines that are none are left out."""
@@ -185,4 +146,14 @@ class Evidence:
 
 def is_recorder(actor: str) -> bool:
     """Whether an actor plays the recording side, which alone may touch the lock and audio."""
-    return actor.startswith("recorder")
+    return actor.startswith(_RECORDER)
+
+
+def successes(entry: Entry) -> int:
+    """How often the cloud did what a call asked for, whatever its caller was told."""
+    return sum(200 <= status < 300 for status in entry.carried_out)
+
+
+def lost_answer(entry: Entry) -> bool:
+    """Whether a call was carried out and its caller was not told so."""
+    return entry.effective and not 200 <= entry.status < 300

@@ -8,8 +8,8 @@ from typing import Final
 from tests.faults.harness.call import Call
 from tests.faults.harness.rules import matching
 
-_LONGEST_BODY: Final = 2048
-_PATIENCE_SECONDS: Final = 10
+_LONGEST_BODY: Final = 1024
+PATIENCE_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Journal:
         count: int = 1,
         actor: str | None = None,
         target: str | None = None,
-        timeout: float = _PATIENCE_SECONDS,
+        timeout: float = PATIENCE_SECONDS,
         arrived: bool = False,
     ) -> None:
         """Wait until `count` calls that match are over since the start, or have come in with `arrived`.

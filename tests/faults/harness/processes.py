@@ -39,9 +39,8 @@ class HarnessProcess:
         self.log_file = logs / f"{actor}.log"
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = start_tethered(
-            module, arguments, clean_environment({"PYTHONPATH": path, **environment}), self.log_file
-        )
+        variables = clean_environment({"PYTHONPATH": path, **environment})
+        self._process = start_tethered(module, arguments, variables, self.log_file)
         self.started_at = time.monotonic()
 
     @property
@@ -78,11 +77,19 @@ class HarnessProcess:
             raise NotInTimeError(f"{self.actor} still runs after {timeout:g} s; see {self.log_file}") from None
         return self._closed()
 
-    def end(self, grace_seconds: float) -> int:
-        """SIGTERM, and SIGKILL after the grace; one that was paused goes on first. Returns its exit code."""
+    def terminate(self) -> None:
+        """SIGTERM, once; a process that was paused goes on first."""
         if self.alive:
             self.signal(signal.SIGCONT)
-        return end(self._process, grace_seconds)
+            self.signal(signal.SIGTERM)
+
+    def reap(self, grace_seconds: float) -> int:
+        """Wait for a process that was asked to end, and kill it when the grace is over; returns its exit code."""
+        # Without another SIGTERM: a worker takes a second one as an order to drop what it has in hand.
+        try:
+            return self.wait(grace_seconds)
+        except NotInTimeError:
+            return self.kill()
 
     def log(self) -> str:
         """What this process has said so far; not what an earlier one of the same actor did."""

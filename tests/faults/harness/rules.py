@@ -13,7 +13,69 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tests.faults.harness.call import Call
-from tests.faults.harness.effects import Effect
+from tests.faults.harness.effects import (
+    CONFLICT,
+    DENIED,
+    EC2_THROTTLED,
+    EXPIRED_TOKEN,
+    INTERNAL,
+    NO_CAPACITY,
+    PRECONDITION,
+    SKEWED,
+    SLOW_DOWN,
+    SQS_THROTTLED,
+    THROTTLED,
+    UNAVAILABLE,
+    Delay,
+    DeliverTwice,
+    Effect,
+    Fail,
+    Hang,
+    Kill,
+    Order,
+    Reorder,
+    Reset,
+    Rewrite,
+    StaleReceipt,
+    Swallow,
+    Then,
+    Truncate,
+    Twice,
+)
+
+# A fault is written with rules and effects side by side: both come from here.
+__all__ = (
+    "CONFLICT",
+    "DENIED",
+    "EC2_THROTTLED",
+    "EXPIRED_TOKEN",
+    "INTERNAL",
+    "NO_CAPACITY",
+    "PRECONDITION",
+    "SKEWED",
+    "SLOW_DOWN",
+    "SQS_THROTTLED",
+    "THROTTLED",
+    "UNAVAILABLE",
+    "Delay",
+    "DeliverTwice",
+    "Effect",
+    "Fail",
+    "Hang",
+    "Kill",
+    "Order",
+    "Reorder",
+    "Reset",
+    "Rewrite",
+    "Rule",
+    "StaleReceipt",
+    "Swallow",
+    "Switch",
+    "Then",
+    "Truncate",
+    "Twice",
+    "matching",
+)
 
 
 class Switch:
@@ -82,10 +144,7 @@ class Rule:
 
     def matches(self, call: Call) -> bool:
         """Whether the call is one that this rule is about; changes nothing."""
-        return (
-            matching(self.on, self.actor, self.target, call)
-            and (self.during is None or self.during.is_open)
-        )
+        return matching(self.on, self.actor, self.target, call) and (self.during is None or self.during.is_open)
 
     def strikes(self, call: Call, now: float) -> bool:
         """Decide on a call that came, at `now` in monotonic seconds, and count it."""

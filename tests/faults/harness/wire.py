@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import responses
 from typing import Final
 
 _READ: Final = 65536
@@ -104,7 +105,7 @@ class Connection:
         Raises:
             GoneError: the other side is away.
         """
-        head = [f"HTTP/1.1 {answer.status} ."]
+        head = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}"]
         head += [f"{name}: {value}" for name, value in answer.headers.items()]
         if answer.status not in _NO_BODY:
             head.append(f"content-length: {len(answer.body) if answer.length is None else answer.length}")
@@ -123,9 +124,12 @@ class Connection:
 
     def wait_gone(self, seconds: float) -> bool:
         """Wait at most `seconds` for the other side to close; whether it did (or sent more, which no client does)."""
-        with contextlib.suppress(OSError, ValueError):
-            return bool(select.select([self._socket], [], [], seconds)[0])
-        return True  # closed on this side meanwhile
+        poll = select.poll()  # select() knows no descriptor above 1023
+        try:
+            poll.register(self._socket, select.POLLIN)
+        except (OSError, ValueError):
+            return True  # closed on this side
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         """Close in order; a read or write in another thread ends."""

@@ -1,7 +1,7 @@
 """A real worker process that hears with the scripted transcriber; all else is the product's own code.
 
-`python -m tests.faults.harness.worker [OPTION ...]`, with the environment of `scribefleet consume`. It differs from that
-command in the model, and in a clock that can be wrong.
+`python -m tests.faults.harness.worker [OPTION ...]`, with the environment of `scribefleet consume`. It differs from
+that command in the model, in a clock that can be wrong, and in a disk that can be full.
 """
 
 import os

@@ -1,0 +1,455 @@
+"""Each invariant can fail: a world in which one promise is broken is noticed, by that invariant and with what is wrong.
+
+The worlds are made by hand, in the product's own formats; the one that all tests start from is in order.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.clock import iso
+from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, session_path, transcript_key
+from shared.queues import QueueDepth
+from shared.reports import (
+    BatchReport,
+    ReportError,
+    SessionOutcome,
+    TranscriptionCounts,
+    execution,
+)
+from shared.session.speech import read_speech
+from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
+from shared.transcripts import ChunkTranscript, Segment, Word
+from tests.faults.harness.audio import words_of
+from tests.faults.harness.call import Call
+from tests.faults.harness.evidence import Chunk, Evidence, Exit, Host, Letter
+from tests.faults.harness.invariants import INVARIANTS, violations
+from tests.faults.harness.journal import Entry
+from tests.faults.harness.outcome import tally
+from tests.faults.harness.recorder import Hold
+
+SESSION = session_path("ada", "s1")
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+CHUNKS = (
+    Chunk(SESSION, "001", words_of(1, 1), live=True),
+    Chunk(SESSION, "002", words_of(1, 2)),
+    Chunk(SESSION, "003", words_of(1, 3)),
+)
+REPORT = "batch-reports/batch-2026-01-05-1200"
+LAST = transcript_key(SESSION, "003")
+
+
+def transcript(chunk: int, words: tuple[str, ...] | None = None, shift: float = 0.0) -> bytes:
+    said = tuple(
+        Word(word=f" {word}", start=slot / 2 + 0.15 + shift, end=slot / 2 + 0.35 + shift, probability=1)
+        for slot, word in enumerate(words_of(1, chunk) if words is None else words)
+    )
+    text = "".join(word.word for word in said).strip()
+    segments = (Segment(text=text, start=said[0].start, end=said[-1].end, words=said),) if said else ()
+    made = ChunkTranscript(
+        session_id="s1",
+        user_id="ada",
+        chunk_index=chunk,
+        audio_key=f"{SESSION}/chunk-{chunk:03d}.flac",
+        language="en",
+        language_probability=1,
+        duration=5.0,
+        model="scripted",
+        device="cpu",
+        segments=segments,
+        segment_count=len(segments),
+        word_count=len(said),
+        text=text,
+        uploaded_at=iso(NOW),
+    )
+    return made.to_json().encode()
+
+
+def session_files(bodies: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the product makes of a session's chunk transcripts."""
+    speech = {chunk: read_speech(chunk, body) for chunk, body in bodies.items()}
+    made = assemble(SessionInputs("s1", "ada", frozenset({"001", "002", "003"}), speech), 5)
+    return {
+        f"{SESSION}/transcription.json": to_json(made),
+        f"{SESSION}/transcription.txt": "".join(plain_text(made)).encode(),
+        f"{SESSION}/transcription.srt": b"",
+        f"{SESSION}/transcription.vtt": b"WEBVTT\n",
+    }
+
+
+def report(done: tuple[str, ...] = ("002", "003"), errors: tuple[ReportError, ...] = (), **counts: Any) -> bytes:
+    transcribed = len(done) - len(errors)
+    made = BatchReport(
+        report_id="batch-2026-01-05-1200",
+        timestamp=iso(NOW),
+        status="success",
+        lock_status="lock is free",
+        execution=execution(NOW, NOW),
+        transcription=TranscriptionCounts(
+            **{
+                "chunks_found": len(done),
+                "chunks_transcribed": transcribed,
+                "chunks_failed": len(errors),
+                **counts,
+            }
+        ),
+        sessions=(
+            SessionOutcome(
+                session_id="s1",
+                user_id="ada",
+                chunks_processed=len(done),
+                chunk_numbers=done,
+                status="success",
+                duration=5.0 * transcribed,
+            ),
+        ),
+        errors=errors,
+    )
+    return made.to_json().encode()
+
+
+def entry(
+    on: str,
+    target: str,
+    *,
+    actor: str = "worker-1",
+    began: float = 100.0,
+    statuses: tuple[int, ...] = (200,),
+    **more: Any,
+) -> Entry:
+    service, operation = on.split(":")
+    call = Call(actor, service, operation, target)
+    return Entry(call, more.pop("status", statuses[0]), statuses, began, began + 0.01, **more)
+
+
+def good() -> Evidence:
+    """A session whose two gaps one worker has filled."""
+    bodies = {"001": transcript(1), "002": transcript(2), "003": transcript(3)}
+    objects = {transcript_key(SESSION, chunk): body for chunk, body in bodies.items()}
+    objects |= session_files(bodies)
+    objects |= {f"{SESSION}/chunk-{n:03d}.flac": b"" for n in (1, 2, 3)}
+    objects |= {f"{REPORT}.json": report(), f"{REPORT}.html": b"<html></html>\n", PENDING_JOBS_KEY: b"{}"}
+    written = [transcript_key(SESSION, "002"), LAST, f"{REPORT}.json", f"{REPORT}.html"]
+    return Evidence(
+        chunks=CHUNKS,
+        objects=objects,
+        depths={"jobs": QueueDepth(), "jobs-priority": QueueDepth()},
+        journal=tuple(entry("s3:PutObject", key) for key in written),
+        logs={"worker-1": '{"event": "ready", "level": "info"}\n'},
+        exits=(Exit("worker-1", 0),),
+        hosts=(Host("i-1", "stopped", owned=True, idle_seconds=30, bound_seconds=10),),
+    )
+
+
+def without(evidence: Evidence, *keys: str) -> Evidence:
+    return replace(evidence, objects={key: body for key, body in evidence.objects.items() if key not in keys})
+
+
+def having(evidence: Evidence, **objects: bytes) -> Evidence:
+    return replace(evidence, objects={**evidence.objects, **objects})
+
+
+def with_calls(evidence: Evidence, *entries: Entry) -> Evidence:
+    return replace(evidence, journal=(*evidence.journal, *entries))
+
+
+def dead(evidence: Evidence, *letters: Letter) -> Evidence:
+    """The last chunk failed: its transcript is not there, the session's is partial, the report says so."""
+    bodies = {"001": transcript(1), "002": transcript(2)}
+    failure = ReportError(session_id="s1", chunk="003", reason="audio-empty", detail="there is none")
+    evidence = without(evidence, LAST)
+    evidence = having(evidence, **session_files(bodies), **{f"{REPORT}.json": report(errors=(failure,))})
+    journal = tuple(each for each in evidence.journal if each.call.target != LAST)
+    expected = {letters[0].reason: len(letters)} if letters else {}
+    return replace(evidence, journal=journal, letters=letters, expected_letters=expected)
+
+
+LETTER = Letter(SESSION, "003", "audio-empty")
+
+
+def test_a_world_in_order_breaks_nothing() -> None:
+    assert violations(good()) == []
+
+
+def test_a_chunk_on_the_dead_letter_queue_with_the_reason_that_was_expected_breaks_nothing() -> None:
+    assert violations(dead(good(), LETTER)) == []
+
+
+def test_a_killed_worker_owes_no_report() -> None:
+    evidence = without(good(), f"{REPORT}.json", f"{REPORT}.html")
+    assert violations(replace(evidence, exits=(Exit("worker-1", -9),))) == []
+
+
+def test_a_transcript_that_is_replaced_on_request_may_be_written_twice() -> None:
+    forced = tuple(replace(chunk, forced=chunk.chunk == "003") for chunk in CHUNKS)
+    evidence = with_calls(replace(good(), chunks=forced), entry("s3:PutObject", LAST, actor="worker-2"))
+    assert violations(replace(evidence, exits=(*evidence.exits, Exit("worker-2", -9)))) == []
+
+
+def test_a_job_whose_publication_was_not_answered_may_be_counted_as_skipped() -> None:
+    lost = entry("s3:PutObject", LAST, statuses=(200, 412), status=412, faults=("Twice",))
+    journal = tuple(lost if each.call.target == LAST else each for each in good().journal)
+    evidence = replace(good(), journal=journal)
+    evidence = having(evidence, **{f"{REPORT}.json": report(("002",), chunks_found=2, chunks_skipped=1)})
+    assert violations(evidence) == []
+
+
+def test_the_recorder_may_write_the_lock_and_audio() -> None:
+    audio = f"{SESSION}/chunk-002.flac"
+    evidence = with_calls(
+        good(),
+        entry("s3:PutObject", LOCK_KEY, actor="recorder"),
+        entry("s3:DeleteObject", LOCK_KEY, actor="recorder"),
+        entry("s3:PutObject", audio, actor="recorder"),
+    )
+    assert violations(evidence) == []
+
+
+def test_a_window_that_was_in_hand_when_the_lock_was_taken_may_begin() -> None:
+    begin = entry("model:TranscribeBegin", "1/2,3", began=101.5)
+    assert violations(replace(with_calls(good(), begin), holds=(Hold("ada", "live", 100, 120),))) == []
+
+
+LATER = f"{REPORT}-2.json"
+OTHER = f"{SESSION}/transcription-chunk-003.json.tmp"
+
+BROKEN: dict[str, tuple[str, Evidence, str]] = {
+    "a lost job": (
+        "each chunk is transcribed exactly once",
+        dead(good()),
+        "s1/003: lost",
+    ),
+    "a job both done and dead": (
+        "each chunk is transcribed exactly once",
+        replace(good(), letters=(LETTER,), expected_letters={"audio-empty": 1}),
+        "s1/003: both transcribed and on the dead-letter queue (audio-empty)",
+    ),
+    "a job twice among the dead letters": (
+        "each chunk is transcribed exactly once",
+        dead(good(), LETTER, LETTER),
+        "s1/003: 2 times on the dead-letter queue",
+    ),
+    "a transcript written by two workers": (
+        "each chunk is transcribed exactly once",
+        with_calls(good(), entry("s3:PutObject", LAST, actor="worker-2")),
+        "s1/003: its transcript was written 2 times",
+    ),
+    "a transcript written twice by one request": (
+        "each chunk is transcribed exactly once",
+        replace(good(), journal=(*good().journal, entry("s3:PutObject", LAST, statuses=(200,), status=0))),
+        "s1/003: its transcript was written 2 times",
+    ),
+    "a live transcript written over": (
+        "each chunk is transcribed exactly once",
+        with_calls(good(), entry("s3:PutObject", transcript_key(SESSION, "001"))),
+        "s1/001: the recorder's transcript was written over",
+    ),
+    "a live transcript that is gone": (
+        "each chunk is transcribed exactly once",
+        without(good(), transcript_key(SESSION, "001")),
+        "s1/001: the recorder's transcript was lost",
+    ),
+    "a transcript from nowhere": (
+        "each chunk is transcribed exactly once",
+        replace(good(), journal=tuple(each for each in good().journal if each.call.target != LAST)),
+        "s1/003: has a transcript that nobody in the fleet wrote",
+    ),
+    "the words of another chunk": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(3, words_of(1, 2))}),
+        "s1/003: says s1c2w0",
+    ),
+    "a word that is missing": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(3, words_of(1, 3)[:-1])}),
+        "s1/003: says",
+    ),
+    "silence where somebody spoke": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(3, ())}),
+        "s1/003: says nothing instead of s1c3w0",
+    ),
+    "words at the wrong times": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(3, shift=0.3)}),
+        "s1/003: its words are not where they were said",
+    ),
+    "another chunk's transcript under the key": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(2, words_of(1, 3))}),
+        "s1/003: names another chunk",
+    ),
+    "half a transcript": (
+        "each transcript is the right one",
+        having(good(), **{LAST: transcript(3)[:100]}),
+        "s1/003: its transcript is not valid",
+    ),
+    "no session transcript": (
+        "each session's transcript is right",
+        without(good(), *session_files({"001": transcript(1)})),
+        "s1: has no transcript, and no gap is left",
+    ),
+    "a session transcript from before the last gap was filled": (
+        "each session's transcript is right",
+        having(good(), **session_files({"001": transcript(1), "002": transcript(2)})),
+        "s1: is partial with 0 chunks missing",
+    ),
+    "a session transcript that is complete with a dead letter": (
+        "each session's transcript is right",
+        replace(dead(good(), LETTER), objects=without(good(), LAST).objects),
+        "s1: is completed with 1 chunks missing",
+    ),
+    "a text file that says something else": (
+        "each session's transcript is right",
+        having(good(), **{f"{SESSION}/transcription.txt": b"something else\n"}),
+        "s1: transcription.txt says something else",
+    ),
+    "a session without subtitles": (
+        "each session's transcript is right",
+        without(good(), f"{SESSION}/transcription.srt"),
+        "s1: transcription.srt missing",
+    ),
+    "a message that is still in flight": (
+        "no message is stuck",
+        replace(good(), depths={"jobs": QueueDepth(in_flight=1)}),
+        "jobs: 0 visible, 1 in flight, 0 delayed",
+    ),
+    "a dead letter without a reason": (
+        "dead letters are expected",
+        replace(dead(good(), replace(LETTER, reason="")), expected_letters={"audio-empty": 1}),
+        "1 dead letters with the reason none, 0 expected",
+    ),
+    "a dead letter that should be there": (
+        "dead letters are expected",
+        replace(good(), expected_letters={"audio-empty": 1}),
+        "0 dead letters with the reason audio-empty, 1 expected",
+    ),
+    "a temporary file": (
+        "objects are whole",
+        having(good(), **{OTHER: b"{}"}),
+        f"{OTHER}: not a kind of object",
+    ),
+    "half a list of pending jobs": (
+        "objects are whole",
+        having(good(), **{PENDING_JOBS_KEY: b'{"sessions": ['}),
+        f"{PENDING_JOBS_KEY}: not whole, it does not parse",
+    ),
+    "half a page": (
+        "objects are whole",
+        having(good(), **{f"{REPORT}.html": b"<html><body>"}),
+        f"{REPORT}.html: not whole, it has no end",
+    ),
+    "a report without its page": (
+        "objects are whole",
+        without(good(), f"{REPORT}.html"),
+        f"{REPORT}: has one of JSON and page only",
+    ),
+    "a worker that releases the lock": (
+        "only recorders touch recordings and lock",
+        with_calls(good(), entry("s3:DeleteObject", LOCK_KEY, statuses=(204,))),
+        "worker-1 changed the lock (s3:DeleteObject)",
+    ),
+    "a worker that writes over audio": (
+        "only recorders touch recordings and lock",
+        with_calls(good(), entry("s3:PutObject", f"{SESSION}/chunk-002.flac")),
+        f"worker-1 wrote over {SESSION}/chunk-002.flac",
+    ),
+    "a worker that deletes": (
+        "only recorders touch recordings and lock",
+        with_calls(good(), entry("s3:DeleteObject", LAST, statuses=(204,))),
+        f"worker-1 deleted or copied {LAST}",
+    ),
+    "a process that stays": (
+        "nothing runs on",
+        replace(good(), left_alive=("worker-1",)),
+        "worker-1 did not end",
+    ),
+    "an instance that runs for nothing": (
+        "nothing runs on",
+        replace(good(), hosts=(Host("i-1", "running", owned=True, idle_seconds=30, bound_seconds=10),)),
+        "i-1 is running after 30 s without work",
+    ),
+    "a window that begins during a hold": (
+        "holds are respected",
+        replace(
+            with_calls(good(), entry("model:TranscribeBegin", "1/2", began=105)), holds=(Hold("ada", "live", 100),)
+        ),
+        "worker-1 began to transcribe 5.0 s into a hold",
+    ),
+    "a report that does not add up": (
+        "reports agree",
+        having(good(), **{f"{REPORT}.json": report(chunks_found=3)}),
+        "found is not transcribed + failed + skipped",
+    ),
+    "a report of work that nobody can find": (
+        "reports agree",
+        having(good(), **{f"{REPORT}.json": report(("002", "003", "004"))}),
+        "counts s1/004, which is neither transcribed nor a dead letter",
+    ),
+    "a report that counts more than was published": (
+        "reports agree",
+        replace(good(), journal=tuple(each for each in good().journal if each.call.target != LAST)),
+        "worker-1 reports 2 transcribed and has published 1",
+    ),
+    "a report that leaves work out": (
+        "reports agree",
+        having(good(), **{f"{REPORT}.json": report(("002",))}),
+        "worker-1 has published 2 and reports 1: 1 untold",
+    ),
+    "a job in two reports": (
+        "reports agree",
+        with_calls(having(good(), **{LATER: report(("003",))}), entry("s3:PutObject", LATER, actor="worker-2")),
+        "s1/003: counted as worked on 2 times",
+    ),
+    "a failure that the report does not explain": (
+        "reports agree",
+        having(dead(good(), LETTER), **{f"{REPORT}.json": report(chunks_transcribed=1, chunks_failed=1)}),
+        "has 0 errors for 1 failed chunks",
+    ),
+    "a print in the log": (
+        "logs are events",
+        replace(good(), logs={"worker-1": '{"event": "ready"}\nhello\n'}),
+        "worker-1 wrote a line that is no event: 'hello'",
+    ),
+    "a traceback that is no error": (
+        "logs are events",
+        replace(
+            good(),
+            logs={
+                "worker-1": json.dumps(
+                    {"event": "odd", "level": "warning", "exception": "Traceback (most recent call last):\n…"}
+                )
+            },
+        ),
+        "worker-1 logged a traceback as warning: odd",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_promise_is_noticed_by_its_invariant(case: str) -> None:
+    invariant, evidence, said = BROKEN[case]
+    assert any(f"{invariant}: {said}" in each or (invariant in each and said in each) for each in violations(evidence))
+
+
+def test_every_invariant_is_shown_to_be_able_to_fail() -> None:
+    assert {invariant for invariant, _, _ in BROKEN.values()} == set(INVARIANTS)
+
+
+def test_a_world_on_fire_is_described_in_a_few_lines_for_each_invariant() -> None:
+    chunks = tuple(Chunk(SESSION, f"{n:03d}", words_of(1, n)) for n in range(1, 101))
+    found = [each for each in violations(Evidence(chunks=chunks, objects={})) if "exactly once" in each]
+    assert len(found) == 6
+    assert found[-1].endswith("and 95 more")
+
+
+def test_jobs_are_counted_as_lost_duplicated_or_dead_lettered() -> None:
+    assert (tally(good()).jobs, tally(good()).lost, tally(good()).duplicated) == (2, 0, 0)
+    assert tally(dead(good())).lost == 1
+    assert tally(with_calls(good(), entry("s3:PutObject", LAST))).duplicated == 1
+    lettered = tally(dead(good(), LETTER))
+    assert (lettered.lost, lettered.dead_lettered) == (0, {"audio-empty": 1})
