@@ -3,7 +3,6 @@
 Of two ticks at the same moment one wins, and the other knows it. It decides nothing.
 """
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -45,7 +44,7 @@ class RecordStore:
         item = tick_item(self._dynamodb, self._table)
         if item is None:
             return TickRecord()
-        version = int(Decimal(item.get("version", {}).get("N", 0)))
+        version = int(item.get("version", {}).get("N", 0))
         try:
             return TickRecord.model_validate_json(item["record"]["S"]).model_copy(update={"version": version})
         except (KeyError, ValidationError) as error:

@@ -2,8 +2,8 @@
 
 A thread of its own, beside the pipeline and never in its way. A session is looked at (one LIST) once no job of it has
 ended for a while, so that a long run over it costs few looks; until then one of its messages is kept as a reminder, in
-case the worker dies. What goes wrong here is logged and fails no job: the chunks' transcripts are safe, and `scribefleet
-finalise` makes the session's own from them at any time.
+case the worker dies. What goes wrong here is logged and fails no job: the chunks' transcripts are safe, and
+`scribefleet finalise` makes the session's own from them at any time.
 """
 
 import threading

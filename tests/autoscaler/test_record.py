@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
-from autoscaler.record import NO_CAPACITY, TickRecord, back_off
+from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
 from shared.ledger import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
@@ -178,6 +178,11 @@ def test_given_a_rest_that_is_over_then_the_zone_is_asked_again_and_a_new_refusa
 def test_given_an_hour_without_a_refusal_then_the_next_one_is_a_first_again() -> None:
     record = TickRecord().with_zones([run(0)], refused(), "fleet", at(0)).after(seen(), at(90))
     assert record.zones == {}
+
+
+def test_given_a_rest_until_the_end_of_time_then_the_record_can_still_be_brought_up_to_date() -> None:
+    record = TickRecord(zones={"us-east-1a": ZoneBlock(failures=1, until=datetime.max.replace(tzinfo=UTC))})
+    assert record.after(seen(), at(0)).zones == record.zones
 
 
 def test_the_same_refusal_rests_equally_long_each_time_and_differently_for_another_fleet() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.audio import SAMPLE_RATE, DecodedAudio, decode
-from consumer.slices import Surroundings, is_slice, stream_header, tail_of
+from consumer.rebuild import cluster_head
+from consumer.slices import Surroundings, is_slice, seam, source_of, stream_header, tail_of
 from consumer.webm import walk
 from shared.errors import PermanentJobError
 
@@ -274,6 +275,16 @@ def test_that_the_header_of_a_stream_is_what_stands_in_front_of_its_first_cluste
 @pytest.mark.parametrize("data", [b"", chunk(2), b"RIFF\x00\x00\x00\x00WAVEfmt ", b"\x1a\x45\xdf\xa3", bytes(500)])
 def test_that_what_begins_no_stream_of_slices_has_no_header(data: bytes) -> None:
     assert stream_header(data) is None
+
+
+def test_given_a_cluster_whose_clock_stands_at_its_very_end_then_it_still_can_be_joined() -> None:
+    """The clock is kept in seconds, and rounding its last tick gives one more than eight bytes can hold."""
+    data, behind = live_stream(), chunk(2)
+    at = data.index(b"\x1f\x43\xb6\x75")
+    late = data[:at] + cluster_head(2**64 - 1) + data[data.index(b"\xa3", at) :]
+    source = source_of(late, Surroundings())
+
+    assert not seam(source, walk(late), behind).whole
 
 
 def test_that_the_tail_of_a_chunk_is_what_follows_its_last_whole_element() -> None:

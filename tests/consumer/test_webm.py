@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from consumer.resync import continues_a_stream, next_block
 from consumer.webm import WebmStructure, walk
+from tests.faults.fuzz.budget import bounded
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"
 OPEN_SIZE = b"\x01" + b"\xff" * 7
@@ -208,3 +209,38 @@ def test_that_no_bytes_make_the_walk_fail_or_count_blocks_that_are_not_there(
     assert len(found.blocks) <= 6 + len(spoilt) // 6
     assert len(walk(noise).blocks) <= len(noise) // 6
     assert isinstance(continues_a_stream(noise), bool)
+
+
+def test_that_a_group_which_reaches_into_the_next_one_gives_up_all_but_its_own_block() -> None:
+    first, second = block_group(0), block_group(60)
+    too_long = first.replace(first[1:5], (0x10000000 | (len(first) + len(second) - 5)).to_bytes(4, "big"), 1)
+    data = stream(cluster(0, too_long, second))
+
+    found = walk(data)
+
+    assert [block.seconds for block in found.blocks] == [0.0, 0.06]
+    assert found.blocks[0].end <= found.blocks[1].begin
+    assert data[found.blocks[0].begin] == 0xA1
+    assert found.damaged
+
+
+def test_that_a_group_which_ends_within_its_block_is_not_believed() -> None:
+    group = block_group(0)
+    too_short = group.replace(group[1:5], (0x10000000 | 8).to_bytes(4, "big"), 1)
+
+    found = walk(stream(cluster(0, too_short, *blocks(3))))
+
+    assert found.blocks[0].header < found.blocks[0].end
+    assert found.blocks[0].end - found.blocks[0].header == 44
+
+
+def test_that_a_duration_beyond_all_numbers_is_none() -> None:
+    found = walk(stream(cluster(0, *blocks(3)), duration_ms=1.7e308))
+
+    assert found.declared_seconds is None
+
+
+def test_that_clusters_without_blocks_over_and_over_are_not_walked_from_each_of_them() -> None:
+    data = element(0x1F43B675, b"\xe7\x80", open_size=True) * 20_000 + b"no element"
+
+    assert bounded(lambda searched: next_block(searched, 0, frozenset()) is None, data)

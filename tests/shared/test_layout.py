@@ -10,6 +10,7 @@ from shared.layout import (
     AUDIO_EXTENSIONS,
     MAX_KEY_BYTES,
     chunk_order,
+    is_chunk,
     metadata_key,
     parse_key,
     report_stem,
@@ -109,6 +110,13 @@ def test_spellings_of_one_number_are_different_chunks_beside_each_other() -> Non
 
     assert transcript_key(path, "1") != transcript_key(path, "001")
     assert sorted(["10", "9", "001", "1", "1234"], key=chunk_order) == ["001", "1", "9", "10", "1234"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("1", True), ("007", True), ("", False), ("-1", False), ("\u0661", False)]
+)
+def test_a_chunks_number_is_of_plain_digits(text: str, is_one: bool) -> None:
+    assert is_chunk(text) is is_one
 
 
 def test_the_metadata_of_a_session_stands_in_its_folder() -> None:

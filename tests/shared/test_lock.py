@@ -214,3 +214,18 @@ def test_an_object_that_says_it_is_not_locked_is_free_and_can_be_taken(cloud: "C
     lock.take("u1", "standup")
 
     assert sessions(lock.read()) == ["standup"]
+
+
+def test_a_lock_that_says_so_with_an_empty_list_is_held_by_whom_its_older_fields_name(
+    cloud: "Cloud", lock: SessionLock, clock: "FakeClock"
+) -> None:
+    put_lock(cloud, {"locked": True, **hold("u", "old-recorder", clock.now()), "holders": []})
+
+    assert sessions(lock.read()) == ["old-recorder"]
+
+
+def test_a_lock_that_says_so_and_names_nobody_counts_as_held(cloud: "Cloud", lock: SessionLock) -> None:
+    put_lock(cloud, {"locked": True, "holders": []})
+
+    assert lock.read().held
+    assert lock.read().problem

@@ -265,6 +265,17 @@ def test_a_letter_that_sqs_moved_by_itself_has_its_queue_and_a_reason() -> None:
     assert letter().reason == "unknown"
 
 
+@pytest.mark.parametrize("receives", ["9" * 5000, "\u0663", "many", ""])
+def test_a_letter_whose_attributes_hold_no_count_is_read_all_the_same(receives: str) -> None:
+    attributes = {"receives": {"StringValue": receives, "DataType": "String"}}
+    assert letter(MessageAttributes=attributes).receives == 0
+
+
+def test_a_letter_whose_body_spells_half_a_character_can_be_shown() -> None:
+    strange = letter(Body='{"userId": "alice\\ud800", "sessionId": "s1", "chunk": "001"}')
+    assert strange.session.encode() == b"alice?/s1"
+
+
 @pytest.mark.parametrize(
     ("older", "newer", "minutes", "taken"),
     [("1h", None, 59, False), ("1h", None, 61, True), (None, "1h", 59, True), (None, "1h", 61, False)],

@@ -90,6 +90,17 @@ def test_a_cancelled_job_that_went_back_to_its_queue_is_shown_as_cancelled() -> 
     assert job_of(item).status == "queued"
 
 
+def test_a_row_that_the_fleet_has_not_written_is_shown_and_hides_no_other(cloud: "Cloud", written: Ledger) -> None:
+    for path, chunk in (("users/alice/audio/sessions/s1", "first"), ("users/alice//x", "001")):
+        row = {"sessionPath": {"S": path}, "chunk": {"S": chunk}, "attempts": {"S": "many"}}
+        cloud.dynamodb.put_item(TableName=cloud.settings.table_name, Item=row)
+
+    assert ("first", "unknown") in shown()
+    assert len(shown()) == 6
+    assert "users/alice//x" in run().stdout
+    assert [chunk for chunk, _ in shown("alice/s1")] == ["9", "10", "11"]
+
+
 def test_a_ledger_that_is_away_is_an_error(cloud: "Cloud") -> None:
     cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
     with pytest.raises(LedgerError):

@@ -37,7 +37,7 @@ def test_given_an_older_report_then_what_it_lacks_is_unknown_and_what_it_has_is_
     assert reading.document == older
 
 
-@pytest.mark.parametrize("wrong", ["a lot", -1, None, [], float("nan"), float("inf")])
+@pytest.mark.parametrize("wrong", ["a lot", -1, None, [], float("nan"), float("inf"), 1e308, 10**400])
 def test_given_a_cost_that_is_none_then_it_is_unknown_and_its_neighbours_are_not(wrong: Any) -> None:
     body = json.dumps({"gpu": {"costUSD": wrong, "instanceId": "i-1"}}).encode()
 
@@ -54,7 +54,7 @@ def test_given_a_list_with_strange_members_then_the_others_are_read() -> None:
     assert (session.session_id, session.duration) == ("a", None)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000, b'{"status": "\\ud800"}'])
 def test_given_what_is_no_json_object_then_it_is_no_report(body: bytes) -> None:
     with pytest.raises(ReportUnreadableError):
         read_facts(body)
@@ -106,3 +106,12 @@ def test_a_report_can_be_meant_by_its_whole_name_or_by_a_part_that_no_other_has(
     assert [name.stem for name in chosen(names, "03-02")] == stems[:1]
     assert [name.stem for name in chosen(names, "i-1")] == stems[1:]
     assert chosen(names, "i-9") == []
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_given_a_moment_that_utc_does_not_have_then_it_is_unknown(moment: str) -> None:
+    body = json.dumps({"timestamp": moment, "execution": {"startTime": moment}}).encode()
+
+    facts = read_facts(body).facts
+
+    assert (facts.timestamp, facts.execution.start_time) == (None, None)

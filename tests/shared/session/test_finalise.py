@@ -172,8 +172,15 @@ def test_metadata_tells_how_the_transcript_stands_and_keeps_what_was_there(
     assert (head["ContentType"], head["Metadata"]) == ("application/json; charset=utf-8", {"recorder": "7"})
 
 
-@pytest.mark.parametrize("body", [b"", b"not json", b"[1]", b'"x"', b"\xff\xfe\x00", b"[" * 100_000])
-def test_metadata_that_is_no_object_is_left_as_it_is(
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"not json", b"[1]", b'"x"', b"\xff\xfe\x00", b"[" * 100_000),
+        *(b'{"gain": NaN}', b'{"gain": 1e400}'),  # could only be written as what is no JSON
+        b'{"deep": ' + b"[" * 40 + b"]" * 40 + b"}",  # would grow with each level's indentation
+    ],
+)
+def test_metadata_that_would_not_come_out_as_it_went_in_is_left_as_it_is(
     cloud: "Cloud", finalise: Finalise, put: Callable[[str, bytes], str], batch: "MakeTranscript", body: bytes
 ) -> None:
     cloud.s3.put_object(Bucket=cloud.settings.bucket, Key=f"{PATH}/metadata.json", Body=body)

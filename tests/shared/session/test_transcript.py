@@ -245,3 +245,33 @@ def test_whatever_transcripts_say_times_never_go_back_and_end_with_the_session(f
     assert all(before.end <= after.start for before, after in pairwise(spoken))
     assert all(before.start <= after.start for before, after in pairwise(made.segments))
     assert from_json(to_json(made)) == made
+
+
+def test_a_chunk_with_a_number_beyond_all_counting_has_its_place_at_the_end(live: "MakeTranscript") -> None:
+    made = assembled({"001": live([("one", 1, 2)]), "9" * 900: live([("last", 1, 2)])})
+
+    assert made.text == "one last"
+    assert starts(made) == [1.0, 6.0]
+
+
+@pytest.mark.parametrize("seconds", [10**400, 1e308, 24 * 3600 + 1])
+def test_a_duration_that_no_chunk_can_have_is_not_known(batch: "MakeTranscript", seconds: float) -> None:
+    made = assembled({"001": batch([("one", 1, 2)], duration=seconds), "002": batch([("two", 1, 2)], duration=4.0)})
+
+    assert made.total_duration == 8.0
+    assert made.metadata.estimated_durations == 1
+
+
+@pytest.mark.parametrize("time", [1e14, -1e308, 1e308])
+def test_a_transcript_with_times_that_no_clock_shows_cannot_be_read(live: "MakeTranscript", time: float) -> None:
+    made = assembled({"001": live([("one", time, time)]), "002": live([("two", 1, 2)])})
+
+    assert [each.chunk for each in made.invalid_chunks] == ["001"]
+    assert made.text == "two"
+
+
+def test_live_times_may_count_from_1970_in_milliseconds(live: "MakeTranscript") -> None:
+    made = assembled({"001": live([("one", 1_767_323_045_000.0, 1_767_323_045_001.0)])})
+
+    assert made.text == "one"
+    assert 0 <= starts(made)[0] <= 5
