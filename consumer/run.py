@@ -27,7 +27,7 @@ from consumer.stopping import StopRequest
 from consumer.worker import Worker
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
-from shared.ledger import WorkerState
+from shared.heartbeat import WorkerState
 from shared.run_timeline import Phase
 
 log = structlog.get_logger()

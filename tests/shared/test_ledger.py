@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from shared.clock import iso
 from shared.errors import LedgerError
-from shared.ledger import CLAIM, Heartbeat, Ledger
+from shared.heartbeat import Heartbeat
+from shared.ledger import CLAIM, Ledger
 from shared.messages import ChunkJob
 
 if TYPE_CHECKING:
