@@ -2,7 +2,7 @@
 
 A thread of its own, beside the pipeline and never in its way. A session is looked at (one LIST) once no job of it has
 ended for a while, so that a long run over it costs few looks. What goes wrong here is logged and fails no job: the
-chunks' transcripts are safe, and `scribefleet finalise` makes the session's own from them at any time.
+chunks' transcripts are safe, and a later scan makes the session's own from them, as `scribefleet finalise` does.
 """
 
 import threading
@@ -19,9 +19,10 @@ from consumer.record import JobRecord
 from consumer.worker import Worker
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
-from shared.notify import Notifier, session_completed
+from shared.notify import Notifier
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder
+from shared.session.notice import notice_of
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -204,14 +205,5 @@ class SessionFinisher:
 
 
 def _announce(notifier: Notifier, done: Finalised) -> None:
-    if made := done.transcript:
-        notifier.notify(
-            session_completed(
-                done.folder.session_id,
-                made.status,
-                chunk_count=len(done.folder.chunks),
-                missing_chunks=[*made.missing_chunks, *made.invalid_chunks],
-                duration_seconds=made.duration,
-                word_count=made.word_count,
-            )
-        )
+    if notice := notice_of(done):
+        notifier.notify(notice)

@@ -6,6 +6,7 @@ warning and goes on when the table is away. Reading raises instead: a decision m
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LedgerError, error_code
 from shared.heartbeat import Heartbeat, Heartbeats
-from shared.ledger_table import LedgerTable
+from shared.ledger_table import LedgerTable, refused_item
 from shared.messages import ChunkJob
 from shared.settings import Settings
 
@@ -24,13 +25,26 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # A scanner that dies between claiming a gap and sending its message blocks the gap for this long at most.
-CLAIM = timedelta(minutes=15)
+CLAIM_LASTS = timedelta(minutes=15)
 # Until someone asks for the chunk again or its audio is replaced: no one comes back to a cancelled job after years.
 _CANCELLED_FOR = timedelta(days=3650)
 _HEARTBEAT = "heartbeat"
 _WORKER = "worker#"
 _CANCELLED_AT = "cancelledAt"
-_REFUSED = "ConditionalCheckFailedException"
+_GIVEN_UP = {"failed", "cancelled"}
+
+
+class Claim(Enum):
+    """What came of a scan's claim on a gap; true when the gap is the scan's to queue."""
+
+    MINE = "mine"
+    TAKEN = "taken"
+    """A job for it is queued or in work."""
+    GIVEN_UP = "given up"
+    """Its job failed for good or was cancelled: nobody is going to fill it for now."""
+
+    def __bool__(self) -> bool:
+        return self is Claim.MINE
 
 
 class Ledger:
@@ -48,28 +62,28 @@ class Ledger:
 
     # --- the scanner's side
 
-    def claim(self, job: ChunkJob) -> bool:
+    def claim(self, job: ChunkJob) -> Claim:
         """Reserve a gap for one scan, so that of two scans at once only one queues it.
 
-        Returns:
-            False when its job is queued, in work or in the dead-letter queue already. A chunk whose audio has
-            another size than at its last job may be queued again: someone has repaired it.
+        A chunk whose audio has another size than at its last job may be queued again, even when that one was given up:
+        someone has repaired it.
         """
         now = self._clock.now()
         try:
             self._table.update(
                 job.session_path,
                 job.chunk,
-                {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM)},
+                {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM_LASTS)},
                 condition="attribute_not_exists(requeueAfter) OR requeueAfter <= :now OR audioSize <> :audioSize",
                 extra={":now": _epoch(now)},
                 remove=_CANCELLED_AT,
             )
         except AWS_ERRORS as error:
-            if error_code(error) == _REFUSED:
-                return False
+            item = refused_item(error)
+            if item is not None:
+                return Claim.GIVEN_UP if item.get("status") in _GIVEN_UP else Claim.TAKEN
             self._unavailable(error)
-        return True
+        return Claim.MINE
 
     def queued(self, job: ChunkJob) -> None:
         """The job's message is on the queue: the gap is not queued again until that message could have expired.
@@ -97,7 +111,7 @@ class Ledger:
         Returns:
             False when the table is away: if the chunk was cancelled, it still is.
         """
-        until = _epoch(self._clock.now() + CLAIM)
+        until = _epoch(self._clock.now() + CLAIM_LASTS)
         fields = {"status": "queued", "error": None, "audioSize": job.audio_size, "requeueAfter": until}
         try:
             self._table.update(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
@@ -131,7 +145,7 @@ class Ledger:
                     extra={":processing": "processing"},
                 )
             except AWS_ERRORS as error:
-                if error_code(error) != _REFUSED:
+                if refused_item(error) is None:
                     raise
                 self._table.update(session_path, chunk, fields)
                 return False
@@ -224,7 +238,7 @@ class Ledger:
         try:
             self._table.update(job.session_path, job.chunk, fields, condition)
         except AWS_ERRORS as error:
-            if error_code(error) == _REFUSED:
+            if refused_item(error) is not None:
                 return False
             self._unavailable(error)
         return True

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, LedgerError
+from shared.errors import AWS_ERRORS, LedgerError, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -54,7 +55,8 @@ class LedgerTable:
             "ExpressionAttributeValues": values,
         }
         if condition:
-            request["ConditionExpression"] = condition
+            # With the refusal comes the item as it is, at no further cost.
+            request |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         self._dynamodb.update_item(**request)
 
     def get_all(self, keys: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
@@ -97,6 +99,14 @@ class LedgerTable:
             return [_plain(item) for page in pages for item in page["Items"]]
         except AWS_ERRORS as error:
             raise LedgerError(f"the ledger could not be read: {error}") from error
+
+
+def refused_item(error: Exception) -> dict[str, Any] | None:
+    """The item that did not meet an update's condition, as it is; `None` when `error` is another one."""
+    if not isinstance(error, ClientError) or error_code(error) != "ConditionalCheckFailedException":
+        return None
+    item: Any = error.response.get("Item", {})  # which boto3's stubs do not know
+    return _plain(item)
 
 
 def _key(partition: str, sort: str) -> dict[str, Any]:
