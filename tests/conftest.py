@@ -4,8 +4,6 @@ Type-checked tests name these types with `if TYPE_CHECKING: from tests.conftest 
 they come in as fixtures only. Helpers of one part stay in that part's folder.
 """
 
-import functools
-import gc
 import http.client
 import json
 import logging
@@ -20,10 +18,9 @@ import boto3
 import hypothesis
 import pytest
 import structlog
+from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
-from client_classes import ServiceDescriptions
-from fleet_resources import ACCOUNT, lay_out_bucket, lay_out_queue, lay_out_table
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
 from shared.settings import ENV_PREFIX, Settings
@@ -33,21 +30,11 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 # The same examples each time, and no verdict by the clock: both would make a test depend on the machine and the day.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("deterministic")
-
-
-def pytest_collection_finish() -> None:
-    """What is imported and collected by now stays: the garbage collector need not look through it again and again.
-
-    Nor need it look as often as in a program that is short of memory: botocore, moto and Hypothesis make so many
-    objects that it took a sixth of the suite's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 50)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +78,7 @@ class FakeClock:
             self._monotonic += seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cloud:
     """The fleet's resources, empty and fresh, on a server in this process.
 
@@ -105,11 +92,7 @@ class Cloud:
     s3: "S3Client"
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
-
-    @functools.cached_property
-    def ec2(self) -> "EC2Client":
-        """Made when a test first asks for it: it is by far the largest, and most tests have no instances."""
-        return ec2_client()
+    ec2: "EC2Client"
 
     def settings_with(self, **changes: Any) -> Settings:
         """The settings with some fields changed, and checked like any others."""
@@ -152,13 +135,13 @@ def moto_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def services() -> ServiceDescriptions:
-    """The same for all tests of a process: to parse them is most of what a new client costs."""
-    return ServiceDescriptions()
+def service_models() -> Loader:
+    """botocore's descriptions of the services, parsed once: they are most of what a new client costs."""
+    return Loader()
 
 
 @pytest.fixture
-def cloud(moto_endpoint: str, services: ServiceDescriptions, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An empty cloud with the fleet's bucket, queues and table; this process's AWS variables point at it."""
     for name in os.environ:
         if name.startswith(("AWS_", ENV_PREFIX)):
@@ -167,12 +150,12 @@ def cloud(moto_endpoint: str, services: ServiceDescriptions, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     # boto3 keeps the first session of a process, with the profile that it found then.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    services.install(monkeypatch)
+    monkeypatch.setattr("botocore.session.create_loader", lambda *_: service_models)
     _reset(moto_endpoint)
-    lay_out_bucket(BUCKET, REGION)
-    lay_out_table(TABLE, REGION, hash_key="sessionPath", range_key="chunk")
-    settings = _settings(moto_endpoint)
-    return Cloud(moto_endpoint, settings, s3=s3_client(), sqs=sqs_client(), dynamodb=dynamodb_client())
+    s3, sqs, dynamodb = s3_client(), sqs_client(), dynamodb_client()
+    s3.create_bucket(Bucket=BUCKET)
+    _create_table(dynamodb)
+    return Cloud(endpoint=moto_endpoint, settings=_settings(sqs), s3=s3, sqs=sqs, dynamodb=dynamodb, ec2=ec2_client())
 
 
 def _aws_environment(endpoint: str) -> dict[str, str]:
@@ -198,18 +181,33 @@ def _reset(endpoint: str) -> None:
         connection.close()
 
 
-def _settings(endpoint: str) -> Settings:
-    """Lay out the queues; the settings that name them, with no wait that a test would notice."""
-    dead_letters = lay_out_queue(endpoint, REGION, "dead-letter")
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter"
-    attributes = {
+def _create_table(dynamodb: "DynamoDBClient") -> None:
+    dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[
+            {"AttributeName": "sessionPath", "KeyType": "HASH"},
+            {"AttributeName": "chunk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "sessionPath", "AttributeType": "S"},
+            {"AttributeName": "chunk", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def _settings(sqs: "SQSClient") -> Settings:
+    """Create the queues; the settings that name them, with no wait that a test would notice."""
+    dead_letters = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    attributes: dict[QueueAttributeNameType, str] = {
         "VisibilityTimeout": "30",
         "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5}),
     }
     return Settings(
         bucket=BUCKET,
-        jobs_queue_url=lay_out_queue(endpoint, REGION, "jobs", **attributes),
-        priority_queue_url=lay_out_queue(endpoint, REGION, "jobs-priority", **attributes),
+        jobs_queue_url=sqs.create_queue(QueueName="jobs", Attributes=attributes)["QueueUrl"],
+        priority_queue_url=sqs.create_queue(QueueName="jobs-priority", Attributes=attributes)["QueueUrl"],
         dead_letter_queue_url=dead_letters,
         table_name=TABLE,
         long_poll_seconds=0,
