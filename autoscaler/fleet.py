@@ -10,7 +10,7 @@ from statistics import median
 
 from autoscaler.model import Instance, Observation, Policy, is_from_the_future
 from autoscaler.standing import Standing, standing
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth
 
 _MOST_NAMES = 3

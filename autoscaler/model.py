@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from autoscaler.policy import Policy
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
 from shared.queues import QueueDepth

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pydantic import AwareDatetime
 
 from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
 from shared.ticks import LastTick

@@ -22,7 +22,7 @@ from autoscaler.model import (
 )
 from autoscaler.standing import Standing, standing
 from shared.clock import iso
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth
 
 

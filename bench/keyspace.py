@@ -52,15 +52,19 @@ class _Kind:
 
 # Each comes to KEYS_A_SESSION keys, so that a position divides into session and file.
 _COMPLETE = _Kind(99, frozenset(), ("metadata.json", "transcription.json"))
+# What a worker leaves that is killed right after the last chunk.
+_UNFINISHED = _Kind(100, frozenset(), ())
 _ONE_GAP = _Kind(100, frozenset({17}), ("metadata.json",))
 _HOLE = _Kind(102, frozenset(range(40, 45)), ("metadata.json",))
 _NEVER_TRANSCRIBED = _Kind(199, frozenset(range(1, 200)), ("metadata.json",))
 
 
 def _kind(session: int) -> _Kind:
-    """Most sessions are complete; of a hundred, ten miss one chunk, ten miss five, and two have no transcripts."""
+    """Most sessions are complete; of a hundred, ten miss one chunk, ten five, two all, and two only their own."""
     if session % 50 == 7:
         return _NEVER_TRANSCRIBED
+    if session % 50 == 21:
+        return _UNFINISHED
     return {3: _HOLE, 6: _ONE_GAP}.get(session % 10, _COMPLETE)
 
 
@@ -80,7 +84,7 @@ class Keyspace:
             for user in range(users)
             for n in range(_sessions_of(user))
         ]
-        self._names = {kind: kind.names() for kind in (_COMPLETE, _ONE_GAP, _HOLE, _NEVER_TRANSCRIBED)}
+        self._names = {kind: kind.names() for kind in (_COMPLETE, _UNFINISHED, _ONE_GAP, _HOLE, _NEVER_TRANSCRIBED)}
 
     def __len__(self) -> int:
         return len(self._paths) * KEYS_A_SESSION
@@ -89,6 +93,11 @@ class Keyspace:
     def sessions(self) -> int:
         """How many session folders there are."""
         return len(self._paths)
+
+    @property
+    def unfinished(self) -> int:
+        """How many sessions lack only their own transcript."""
+        return sum(_kind(session) is _UNFINISHED for session in range(self.sessions))
 
     @property
     def newest(self) -> datetime:

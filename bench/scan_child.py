@@ -45,7 +45,8 @@ def _scan(keyspace: Keyspace, threads: int) -> dict[str, Any]:
     began = time.perf_counter()
     found = list(find_gaps(s3, _BUCKET, older_than=older_than, threads=threads, tally=tally))
     measured = {"seconds": time.perf_counter() - began, "peakBytes": peak_bytes()}
-    return asdict(tally) | measured | {"wrongGaps": _wrong_gaps(keyspace, found)}
+    counts = asdict(tally) | {"unfinished": tally.unfinished.count}
+    return counts | measured | {"wrongGaps": _wrong_gaps(keyspace, found)}
 
 
 def _wrong_gaps(keyspace: Keyspace, found: Iterable[SessionGaps]) -> int:

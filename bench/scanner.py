@@ -122,10 +122,13 @@ def _result(keyspace: Keyspace, scans: list[Run]) -> list[Measurement]:
     return [
         Measurement("scanner: peak memory", peak, "MB", Bound("at most", _MOST_MEMORY_MB), "whole process"),
         Measurement("scanner: wrong gaps", wrong, "gaps", Bound("at most", 0), f"{gaps:,} gaps are there"),
-        Measurement("scanner: wrong counts", wrong_counts, "counts", Bound("at most", 0), "users, sessions, ignored"),
+        Measurement(
+            "scanner: wrong counts", wrong_counts, "counts", Bound("at most", 0), "users, sessions, ignored, unfinished"
+        ),
     ]
 
 
 def _wrong_tally(keyspace: Keyspace, scan: Run) -> int:
     expected = {"users": keyspace.users, "sessions": keyspace.sessions, "ignored_keys": 0, "too_young": 0}
+    expected["unfinished"] = keyspace.unfinished
     return sum(scan.child[name] != value for name, value in expected.items())

@@ -1,9 +1,8 @@
 """Finishes sessions while the worker works: brings a session's transcript up to date when its last gap is filled.
 
 A thread of its own, beside the pipeline and never in its way. A session is looked at (one LIST) once no job of it has
-ended for a while, so that a long run over it costs few looks; until then one of its messages is kept as a reminder, in
-case the worker dies. What goes wrong here is logged and fails no job: the chunks' transcripts are safe, and
-`scribefleet finalise` makes the session's own from them at any time.
+ended for a while, so that a long run over it costs few looks. What goes wrong here is logged and fails no job: the
+chunks' transcripts are safe, and a later scan makes the session's own from them, as `scribefleet finalise` does.
 """
 
 import threading
@@ -11,20 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from math import inf
 from typing import Final
 
 import structlog
 
 from consumer.record import JobRecord
-from consumer.reminders import Reminders
 from consumer.worker import Worker
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, TransientError, error_code, is_retryable
-from shared.notify import Notifier, session_completed
+from shared.errors import AWS_ERRORS, TransientError, error_code
+from shared.notify import Notifier
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder
+from shared.session.notice import notice_of
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -59,7 +57,6 @@ class SessionFinisher:
 
     Args:
         lock_held: whether a live session holds the GPU: nothing begins then.
-        reminders: of sessions; each is settled once its session was looked at.
         on_finalised: told of each session whose transcript was written, from the finisher's thread.
     """
 
@@ -69,14 +66,12 @@ class SessionFinisher:
         settings: Settings,
         clock: Clock,
         lock_held: Callable[[], bool],
-        reminders: Reminders,
         on_finalised: Callable[[Finalised], None] = lambda _: None,
     ) -> None:
         self._finaliser = finaliser
         self._clock = clock
         self._young_for = timedelta(seconds=settings.scan_min_age_seconds)
         self._lock_held = lock_held
-        self._reminders = reminders
         self._on_finalised = on_finalised
         self._pending: dict[str, _Pending] = {}
         self._changed = threading.Condition()
@@ -87,8 +82,7 @@ class SessionFinisher:
     def of(cls, worker: Worker, lock_held: Callable[[], bool]) -> "SessionFinisher":
         """The finisher beside a worker; it tells whom the worker tells."""
         finaliser = SessionFinaliser.from_settings(worker.s3, worker.settings, worker.clock)
-        announce = partial(_announce, worker.notifier)
-        return cls(finaliser, worker.settings, worker.clock, lock_held, worker.reminders, announce)
+        return cls(finaliser, worker.settings, worker.clock, lock_held, lambda done: _announce(worker.notifier, done))
 
     # --- for other threads
 
@@ -140,15 +134,11 @@ class SessionFinisher:
 
     def _run(self) -> None:
         while (path := self._take()) is not None:
-            reminder = self._reminders.of(path)  # of a job that ends from here on, another message will be kept
             try:
-                over = self._look_at(path)
+                self._look_at(path)
             except Exception as error:  # the outermost boundary of work that must fail no job
                 log.error("session_not_finalised", path=path, error=type(error).__name__, exc_info=error)
                 self._later(path, inf)
-                over = True
-            if over:
-                self._reminders.settle(path, reminder)
             with self._changed:
                 self._at_work = False
                 self._changed.notify_all()
@@ -168,17 +158,17 @@ class SessionFinisher:
         now = self._clock.monotonic()
         return next((path for path, pending in self._pending.items() if pending.due <= now), None)
 
-    def _look_at(self, path: str) -> bool:
-        """Returns whether nobody needs to be reminded of the session: all is said, or no other try would help."""
+    def _look_at(self, path: str) -> None:
         if self._lock_held():
             self._later(path, _RETRY_SECONDS)
-            return False
+            return
         pending = self._pending[path]
         due, began = pending.due, self._clock.monotonic()
         try:
             done = self._finaliser.finalise(path, lambda folder: self._why_not(folder, pending.failed))
         except (TransientError, *AWS_ERRORS) as error:
-            return self._failed(path, pending, error)
+            self._failed(path, pending, error)
+            return
         with self._changed:
             pending.look_seconds = self._clock.monotonic() - began
             if done.why == _YOUNG:
@@ -187,7 +177,6 @@ class SessionFinisher:
                 pending.due = inf
         if done.action == "written":
             self._on_finalised(done)
-        return True
 
     def _why_not(self, folder: SessionFolder, failed: set[str]) -> str:
         """Gaps whose jobs failed for good are filled by nobody soon: without them the transcript is a partial one."""
@@ -201,14 +190,14 @@ class SessionFinisher:
             return 0.0
         return (folder.newest_audio + self._young_for - self._clock.now()).total_seconds()
 
-    def _failed(self, path: str, pending: _Pending, error: Exception) -> bool:
-        """Returns whether no other try would help."""
+    def _failed(self, path: str, pending: _Pending, error: Exception) -> None:
         pending.tries += 1
         what = error_code(error) or type(error).__name__
         log.warning("session_not_finalised", path=path, error=what, tries=pending.tries)
-        given_up = pending.tries >= _MOST_TRIES
-        self._later(path, inf if given_up else _RETRY_SECONDS)
-        return given_up or not is_retryable(error)
+        if pending.tries >= _MOST_TRIES:
+            self._later(path, inf)
+        else:
+            self._later(path, _RETRY_SECONDS)
 
     def _later(self, path: str, seconds: float) -> None:
         with self._changed:
@@ -216,14 +205,5 @@ class SessionFinisher:
 
 
 def _announce(notifier: Notifier, done: Finalised) -> None:
-    if made := done.transcript:
-        notifier.notify(
-            session_completed(
-                done.folder.session_id,
-                made.status,
-                chunk_count=len(done.folder.chunks),
-                missing_chunks=[*made.missing_chunks, *made.invalid_chunks],
-                duration_seconds=made.duration,
-                word_count=made.word_count,
-            )
-        )
+    if notice := notice_of(done):
+        notifier.notify(notice)

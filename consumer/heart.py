@@ -7,7 +7,8 @@ from datetime import datetime
 
 from shared.background import repeating
 from shared.clock import Clock
-from shared.ledger import Heartbeat, Ledger, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
+from shared.ledger import Ledger
 
 
 class Heart:

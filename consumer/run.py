@@ -27,7 +27,7 @@ from consumer.stopping import StopRequest
 from consumer.worker import Worker
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
-from shared.ledger import WorkerState
+from shared.heartbeat import WorkerState
 from shared.run_timeline import Phase
 
 log = structlog.get_logger()
@@ -92,7 +92,6 @@ class Runner:
                 with self.pipeline.running():
                     ending = self._loop()
                 self._finish_sessions()
-            self._pass_on_sessions()
         except BaseException as error:
             self._report("crashed", f"the worker broke: {error_code(error) or type(error).__name__}")
             raise
@@ -227,7 +226,6 @@ class Runner:
             self.pipeline.accept(last)
         if last is None or last or self._stop.requested or self._gate.look().held:
             return False
-        self._pass_on_sessions()
         owned = self._report("ended")
         if owned and self._instance and self._instance.stop():
             return True
@@ -239,10 +237,6 @@ class Runner:
         self._finisher.hurry()
         while not self._finisher.wait(_LOOK_SECONDS) and not self._stop.must_abort():
             self.heart.turned()
-
-    def _pass_on_sessions(self) -> None:
-        """Let another worker finish the sessions for which there was no time, or which S3 did not let be finished."""
-        self.worker.give_back(self.worker.reminders.take_all())
 
     def _report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report; returns whether the instance is owned."""

@@ -18,7 +18,6 @@ from consumer.leases import LeaseKeeper
 from consumer.metrics import WorkerMetrics
 from consumer.publish import Existing, existing_transcript, publish
 from consumer.record import JobRecord
-from consumer.reminders import Reminders
 from consumer.retrying import Retrier
 from consumer.session_audio import SessionAudio
 from consumer.transcriber import Aborted
@@ -88,12 +87,8 @@ class Worker:
     retrier: Retrier
     metrics: WorkerMetrics | None = None
     notifier: Notifier = field(default_factory=nobody)
-    reminders: Reminders = field(init=False)
     _unexpected: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.reminders = Reminders(self.queue, self.leases, self.retrier)
 
     @property
     def broken(self) -> bool:
@@ -108,9 +103,9 @@ class Worker:
             job = parse_job(message.body, bucket=self.settings.bucket)
             existing = self.retrier(existing_transcript, self.s3, job)
             if existing and existing.satisfies(job):
-                return self._done(message, job, self._skipped(job))
+                return self._done(message, self._skipped(job))
             if not self.ledger.processing(job, self.worker_id, message.receives):
-                return self._done(message, job, self._cancelled(job))
+                return self._done(message, self._cancelled(job))
             prepared = Prepared(message, job, existing, self.audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
@@ -118,16 +113,16 @@ class Worker:
         return prepared
 
     def complete(self, prepared: Prepared, spoken: Spoken) -> JobRecord | None:
-        """Publish what was heard; the message is deleted after that."""
+        """Publish what was heard, then delete the message."""
         message, job = prepared.message, prepared.job
         try:
             self.leases.check(message)
             transcript = self._transcript(prepared, spoken)
             if not self.retrier(publish, self.s3, job, transcript, prepared.existing):
-                return self._done(message, job, self._skipped(job))
+                return self._done(message, self._skipped(job))
             self.ledger.finished(job, "completed")
             log.info("chunk_transcribed", **names(job), audio_seconds=transcript.duration, words=transcript.word_count)
-            return self._done(message, job, JobRecord(job, "completed", audio_seconds=prepared.audio.seconds))
+            return self._done(message, JobRecord(job, "completed", audio_seconds=prepared.audio.seconds))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
 
@@ -170,9 +165,9 @@ class Worker:
 
     # --- the ways in which a job ends
 
-    def _done(self, message: Message, job: ChunkJob, record: JobRecord) -> JobRecord:
-        """The message is deleted when the next job of its session is done, or the session has been looked at."""
-        self.reminders.keep(job.session_path, message)
+    def _done(self, message: Message, record: JobRecord) -> JobRecord:
+        self.leases.drop([message])
+        self.retrier(self.queue.delete, message)
         with self._counting:
             self._unexpected = 0
         return record

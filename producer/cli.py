@@ -31,7 +31,8 @@ def scan(*, enqueue: bool, as_json: bool, verbose: bool) -> None:
     """Find the audio chunks that have no transcript.
 
     Lists the bucket once and writes batch-data/pending-jobs.json. Without --enqueue nothing else changes: it is the
-    dry run of what the scanner does every two hours.
+    dry run of what the scanner does every two hours. With it, sessions that are over and lack only their own transcript
+    get that, too.
 
     Exit codes: 0 done, 1 a job could not be queued or AWS refused a call, 2 wrong use or a wrong setting.
     """
@@ -55,7 +56,7 @@ def _progress(*, verbose: bool) -> Iterator[Progress]:
     # disable: without a terminal there is nobody to watch it, and its control codes would spoil a log file
     with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("listing")
-        found = queued = 0
+        found = queued = 0  # gaps
 
         def on_listed(tally: ScanTally) -> None:
             nonlocal found
@@ -67,10 +68,13 @@ def _progress(*, verbose: bool) -> Iterator[Progress]:
             queued += count
             bar.update(task, description=f"queueing: {queued:,} of {found:,} gaps")
 
+        def on_finalised(done: int, of: int) -> None:
+            bar.update(task, description=f"session transcripts: {done:,} of {of:,}")
+
         def on_ignored(key: str) -> None:
             click.echo(f"ignored: {key!r}", err=True)
 
-        yield Progress(on_listed, on_queued, on_ignored if verbose else None)
+        yield Progress(on_listed, on_queued, on_finalised, on_ignored if verbose else None)
 
 
 def _print_result(result: ScanResult, settings: Settings, *, enqueue: bool) -> None:
@@ -96,6 +100,20 @@ def _print_result(result: ScanResult, settings: Settings, *, enqueue: bool) -> N
         console.print(f"nothing queued: {result.skipped} (report {result.report_id})")
     elif result.pending.sessions and not enqueue:
         console.print("nothing queued: this was a look only (--enqueue queues them)")
+    if result.unfinished:
+        _print_unfinished(console, result)
+
+
+def _print_unfinished(console: Console, result: ScanResult) -> None:
+    outcome = result.finalised
+    if outcome is None:
+        console.print(f"{result.unfinished:,} sessions have all their chunks and no transcript of their own yet")
+        return
+    console.print(f"gave {outcome.written:,} of {result.unfinished:,} sessions their own transcript")
+    if outcome.failed:
+        console.print(f"{outcome.failed:,} could not be given one (the log says why); the next scan tries again")
+    if outcome.looked_at < result.unfinished:
+        console.print(f"{result.unfinished - outcome.looked_at:,} are left to the next scan")
 
 
 def _sessions_table(pending: PendingJobs) -> Table:

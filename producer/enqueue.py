@@ -4,9 +4,10 @@ For each gap: claim it in the ledger, send its message, confirm. A crash between
 later and never loses it; a message that could not be sent gives its claim back.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,7 +16,7 @@ from producer.scanner import SessionGaps
 from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
-from shared.ledger import Ledger
+from shared.ledger import Claim, Ledger
 from shared.messages import ChunkJob, chunk_job
 from shared.queues import BATCH
 from shared.settings import Settings
@@ -35,13 +36,15 @@ class EnqueueOutcome:
 
     Attributes:
         queued: messages sent.
-        already_queued: left alone, since a job for them is queued, in work or in the dead-letter queue.
+        already_queued: left alone, since a job for them is queued, in work, cancelled or in the dead-letter queue.
         failed: could not be sent; the next scan tries again.
+        given_up: of those left alone, the ones that nobody is going to fill for now, by session path.
     """
 
     queued: int = 0
     already_queued: int = 0
     failed: int = 0
+    given_up: Counter[str] = field(default_factory=Counter)
 
 
 class Enqueuer:
@@ -69,7 +72,9 @@ class Enqueuer:
         jobs = (job for session in ordered for job in self._jobs(session, scan_id))
         with ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger") as pool:
             for batch in _batches(jobs, BATCH):
-                claimed = [job for job, mine in zip(batch, pool.map(self._ledger.claim, batch), strict=True) if mine]
+                claims = list(zip(batch, pool.map(self._ledger.claim, batch), strict=True))
+                claimed = [job for job, claim in claims if claim]
+                outcome.given_up.update(job.session_path for job, claim in claims if claim is Claim.GIVEN_UP)
                 outcome.already_queued += len(batch) - len(claimed)
                 sent = self._send(claimed)
                 list(pool.map(self._ledger.queued, sent))

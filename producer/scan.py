@@ -1,18 +1,21 @@
-"""One scan from start to end: look at the lock, find gaps, write pending-jobs.json, queue, report.
+"""One scan from start to end: find gaps, write pending-jobs.json, look at the lock, queue, report, finalise sessions.
 
 Both shells, the Lambda handler and the command line, run this and only differ in how they show the result.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 import structlog
 
 from producer.enqueue import EnqueueOutcome, Enqueuer
+from producer.finalising import FinaliseOutcome, Finalising
 from producer.pending import PendingJobs, pending_jobs
 from producer.scanner import OnIgnored, ScanTally, SessionGaps, find_gaps
+from producer.unfinished import MOST, UnfinishedSession
 from shared import aws
 from shared.clock import Clock, iso
 from shared.layout import PENDING_JOBS_KEY
@@ -33,6 +36,7 @@ class Progress:
 
     on_listed: Callable[[ScanTally], None] = lambda _tally: None
     on_queued: Callable[[int], None] = lambda _count: None
+    on_finalised: Callable[[int, int], None] = lambda _done, _of: None
     on_ignored: OnIgnored | None = None
 
 
@@ -44,6 +48,9 @@ class ScanResult:
         enqueued: absent when nothing was to be queued: a mere look, no gaps, or the lock held.
         skipped: why a scan that was to queue jobs did not; also the reason in its report.
         report_id: name of the skipped scan's report.
+        unfinished: sessions that are over and whose own transcript was missing or out of date. Those whose gaps were
+            all given up are among them only when the scan was to queue jobs, which is when it learns of them.
+        finalised: what became of these; absent for a mere look, and where that is turned off.
     """
 
     pending: PendingJobs
@@ -52,6 +59,8 @@ class ScanResult:
     enqueued: EnqueueOutcome | None = None
     skipped: str | None = None
     report_id: str | None = None
+    unfinished: int = 0
+    finalised: FinaliseOutcome | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +72,7 @@ class Scanner:
     clock: Clock
     lock: SessionLock
     enqueuer: Enqueuer
+    finalising: Finalising
     progress: Progress = field(default_factory=Progress)
 
     @classmethod
@@ -71,10 +81,16 @@ class Scanner:
         s3 = aws.s3_client()
         lock = SessionLock(s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
         enqueuer = Enqueuer(aws.sqs_client(), Ledger(aws.dynamodb_client(), settings, clock), settings, clock)
-        return cls(s3, settings, clock, lock, enqueuer, progress or Progress())
+        finalising = Finalising.from_settings(s3, settings, clock)
+        return cls(s3, settings, clock, lock, enqueuer, finalising, progress or Progress())
 
-    def scan(self, *, enqueue: bool) -> ScanResult:
+    def scan(self, *, enqueue: bool, seconds_to_finalise: Callable[[], float] = lambda: inf) -> ScanResult:
         """Find the gaps and write pending-jobs.json; with `enqueue` also queue them or report why not.
+
+        Then, with `enqueue`, give sessions their transcripts whose workers did not come to it.
+
+        Args:
+            seconds_to_finalise: asked when all else is done; no session is begun after them.
 
         Raises what boto3 raises.
         """
@@ -92,13 +108,14 @@ class Scanner:
         # Looked at after the listing, which can take minutes in which a live session may begin.
         lock = self.lock.read() if self.settings.lock_enabled else LockState()
         if not enqueue:
-            result = ScanResult(pending, tally, lock)
+            result = ScanResult(pending, tally, lock, unfinished=tally.unfinished.count)
         elif skipped := _reason_to_skip(sessions, lock):
             report = self._report_skipped(started, pending, lock, skipped)
             result = ScanResult(pending, tally, lock, skipped=skipped, report_id=report.report_id)
         else:
             outcome = self.enqueuer.enqueue(sessions, scan_id, self.progress.on_queued)
             result = ScanResult(pending, tally, lock, enqueued=outcome)
+        result = self._finalise(result, sessions, seconds_to_finalise) if enqueue else result
         _log_result(scan_id, result)
         return result
 
@@ -114,6 +131,15 @@ class Scanner:
                 on_ignored=self.progress.on_ignored,
             )
         )
+
+    def _finalise(self, result: ScanResult, sessions: list[SessionGaps], seconds: Callable[[], float]) -> ScanResult:
+        given_up = _given_up(sessions, result.enqueued)
+        count = result.tally.unfinished.count + len(given_up)
+        if not count or not self.settings.scan_finalise_seconds:
+            return replace(result, unfinished=count)
+        first = sorted([*result.tally.unfinished.first(), *given_up])[:MOST]
+        outcome = self.finalising.run(first, seconds(), self.progress.on_finalised)
+        return replace(result, unfinished=count, finalised=outcome)
 
     def _report_skipped(self, started: datetime, pending: PendingJobs, lock: LockState, reason: str) -> BatchReport:
         span = execution(started, self.clock.now())
@@ -147,6 +173,12 @@ def _reason_to_skip(sessions: list[SessionGaps], lock: LockState) -> str | None:
     return None
 
 
+def _given_up(sessions: list[SessionGaps], enqueued: EnqueueOutcome | None) -> list[UnfinishedSession]:
+    """The unfinished sessions of whose gaps nobody is going to fill any; known only from queueing."""
+    counts = enqueued.given_up if enqueued else {}
+    return [each.unfinished for each in sessions if each.unfinished and counts.get(each.session_path) == len(each.gaps)]
+
+
 def _log_result(scan_id: str, result: ScanResult) -> None:
     log.info(
         "scan",
@@ -160,6 +192,9 @@ def _log_result(scan_id: str, result: ScanResult) -> None:
         already_queued=result.enqueued.already_queued if result.enqueued else 0,
         not_queued=result.enqueued.failed if result.enqueued else 0,
         skipped=result.skipped,
+        unfinished=result.unfinished,
+        finalised=result.finalised.written if result.finalised else 0,
+        not_finalised=result.finalised.failed if result.finalised else 0,
     )
     if result.lock.problem:
         log.error("lock_unreadable", problem=result.lock.problem)

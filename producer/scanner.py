@@ -1,21 +1,26 @@
-"""Finds gaps: audio chunks without a transcript, by listing the bucket once.
+"""Finds gaps, audio chunks without a transcript, and sessions without their own, by listing the bucket once.
 
 LIST only, never GET or HEAD. Keys arrive in order, so a session is compared as soon as it has gone by, and memory
-grows with the gaps found, not with the bucket. What is done about the gaps is not decided here.
+grows with the gaps found, not with the bucket. What is done about either is not decided here.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
-from shared.layout import USERS_PREFIX, SessionKey, chunk_order, parse_key
+from producer.unfinished import Unfinished, UnfinishedSession
+from shared.layout import TRANSCRIPT_NAMES, USERS_PREFIX, SessionKey, chunk_order, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+# Written last of the files of a session's transcript: where it stands, the others do.
+_OWN_TRANSCRIPT: Final = f"/{TRANSCRIPT_NAMES[-1]}"
 
 
 class ListedObject(TypedDict):
@@ -45,6 +50,8 @@ class SessionGaps:
         transcript_chunks: of these, the ones that have a transcript.
         total_audio_bytes: of all the session's audio chunks.
         created_at: when its oldest audio chunk was stored.
+        unfinished: what it is besides if nobody is going to fill its gaps; `None` when its own transcript is up to date
+            but for them, or the session may be going on.
     """
 
     session_path: str
@@ -55,6 +62,7 @@ class SessionGaps:
     transcript_chunks: int
     total_audio_bytes: int
     created_at: datetime
+    unfinished: UnfinishedSession | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +76,7 @@ class ScanTally:
         ignored_keys: objects under `users/` that do not fit the layout.
         gaps: chunks to fill in.
         too_young: chunks without a transcript that are left to the live path for now.
+        unfinished: sessions without a gap whose own transcript is missing or out of date.
     """
 
     users: int = 0
@@ -76,6 +85,7 @@ class ScanTally:
     ignored_keys: int = 0
     gaps: int = 0
     too_young: int = 0
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
     def add(self, other: "ScanTally") -> None:
         """Add the counts of another part of the same scan."""
@@ -85,6 +95,7 @@ class ScanTally:
         self.ignored_keys += other.ignored_keys
         self.gaps += other.gaps
         self.too_young += other.too_young
+        self.unfinished.merge(other.unfinished)
 
 
 OnIgnored = Callable[[str], None]
@@ -146,20 +157,28 @@ def compare(
 
 @dataclass(slots=True)
 class _Session:
-    """A session while its keys go by."""
+    """A session while its keys go by. The times are those of the newest object of a kind."""
 
     first: SessionKey
     audio: dict[str, ListedObject] = field(default_factory=dict)
     transcripts: set[str] = field(default_factory=set)
+    newest_audio: datetime = _NEVER
+    newest_transcript: datetime = _NEVER
+    own_transcript: datetime = _NEVER
 
     def add(self, key: SessionKey, listed: ListedObject) -> None:
+        modified = listed["LastModified"]
         if key.transcript_chunk is not None:
             self.transcripts.add(key.transcript_chunk)
+            self.newest_transcript = max(self.newest_transcript, modified)
         elif key.audio_chunk is not None:
+            self.newest_audio = max(self.newest_audio, modified)
             # One chunk stored in two formats still is one gap: the larger file is the likelier to be whole.
             other = self.audio.get(key.audio_chunk)
             if other is None or listed["Size"] > other["Size"]:
                 self.audio[key.audio_chunk] = listed
+        elif listed["Key"].endswith(_OWN_TRANSCRIPT):
+            self.own_transcript = modified
 
     def close(self, older_than: datetime, tally: ScanTally) -> Iterator[SessionGaps]:
         """Count the session, and yield it if it has gaps."""
@@ -168,6 +187,9 @@ class _Session:
         ready = [chunk for chunk in missing if self.audio[chunk]["LastModified"] <= older_than]
         tally.gaps += len(ready)
         tally.too_young += len(missing) - len(ready)
+        unfinished = self._unfinished(missing, older_than)
+        if unfinished and not missing:
+            tally.unfinished.add(unfinished)
         if not ready:
             return
         yield SessionGaps(
@@ -182,7 +204,20 @@ class _Session:
             transcript_chunks=len(self.audio) - len(missing),
             total_audio_bytes=sum(listed["Size"] for listed in self.audio.values()),
             created_at=min(listed["LastModified"] for listed in self.audio.values()),
+            unfinished=unfinished,
         )
+
+    def _unfinished(self, missing: list[str], older_than: datetime) -> UnfinishedSession | None:
+        """The session as one that is over and whose own transcript does not tell of everything yet, if it is that."""
+        if (self.newest_audio if self.audio else self.newest_transcript) > older_than:
+            return None
+        newest = max([self.newest_transcript, *(self.audio[chunk]["LastModified"] for chunk in missing)])
+        # S3's times are whole seconds. Within the same one it is up to date: who writes it lists the folder again after
+        # that, and else each scan would look at every session that was finished in the second of its last chunk.
+        if newest <= self.own_transcript:
+            return None
+        has_older = self.own_transcript != _NEVER
+        return UnfinishedSession(has_older, newest, self.first.session_path, given_up=frozenset(missing))
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from producer.scan import ScanResult
 
 
 def summary(result: ScanResult) -> dict[str, Any]:
-    """pending-jobs.json's fields without its sessions, and what was done about the gaps."""
+    """pending-jobs.json's fields without its sessions, and what was done about gaps and unfinished sessions."""
     head = result.pending.model_dump(by_alias=True, mode="json", exclude={"sessions"})
-    outcome = result.enqueued
+    outcome, finalised = result.enqueued, result.finalised
     return {
         **head,
         "keysListed": result.tally.keys,
@@ -19,4 +19,7 @@ def summary(result: ScanResult) -> dict[str, Any]:
         "enqueued": outcome.queued if outcome else 0,
         "alreadyQueued": outcome.already_queued if outcome else 0,
         "notQueued": outcome.failed if outcome else 0,
+        "sessionsToFinalise": result.unfinished,
+        "sessionsFinalised": finalised.written if finalised else 0,
+        "sessionsNotFinalised": finalised.failed if finalised else 0,
     }

@@ -4,19 +4,20 @@ It tells people and the scanner what is going on; correctness never rests on it.
 warning and goes on when the table is away. Reading raises instead: a decision must know what it could not see.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from pydantic import AwareDatetime, ValidationError
+from pydantic import ValidationError
 
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
+from shared.heartbeat import Heartbeat, Heartbeats
 from shared.layout import is_chunk
-from shared.messages import ChunkJob, WireModel
+from shared.ledger_table import LedgerTable, refused_item, serialized
+from shared.messages import ChunkJob
 from shared.rest import Rest
 from shared.settings import Settings
 
@@ -25,56 +26,29 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
-
 # A scanner that dies between claiming a gap and sending its message blocks the gap for this long at most.
-CLAIM = timedelta(minutes=15)
+CLAIM_LASTS = timedelta(minutes=15)
 # Until someone asks for the chunk again or its audio is replaced: no one comes back to a cancelled job after years.
 _CANCELLED_FOR = timedelta(days=3650)
 # A table that swallows calls would cost each job seconds, twice, in threads that fetch audio and publish transcripts.
 _REST_SECONDS = 15
-_BATCH_GET = 100  # most keys of one BatchGetItem
 _HEARTBEAT = "heartbeat"
 _WORKER = "worker#"
 _CANCELLED_AT = "cancelledAt"
-_REFUSED = "ConditionalCheckFailedException"
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+_GIVEN_UP = {"failed", "cancelled"}
 
 
-class Heartbeat(WireModel):
-    """What a worker last said of itself.
+class Claim(Enum):
+    """What came of a scan's claim on a gap; true when the gap is the scan's to queue."""
 
-    Attributes:
-        state: what it was doing; `draining` means that it will take no more jobs in this run.
-        beat_at: when it said so.
-        idle_since: when it last had work, or started; absent while it has some.
-        jobs_done: jobs finished in this run, whatever their outcome.
-        real_time_factor: seconds of audio transcribed in a second of work; absent before the first job.
-        progress_at: when it last finished a job or, if later, last began to have work; absent without any.
-    """
+    MINE = "mine"
+    TAKEN = "taken"
+    """A job for it is queued or in work."""
+    GIVEN_UP = "given up"
+    """Its job failed for good or was cancelled: nobody is going to fill it for now."""
 
-    instance_id: str
-    state: WorkerState
-    beat_at: AwareDatetime
-    idle_since: AwareDatetime | None = None
-    jobs_done: int = 0
-    real_time_factor: float | None = None
-    progress_at: AwareDatetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeats:
-    """What a look at the heartbeats found.
-
-    Attributes:
-        valid: instance id -> its last heartbeat.
-        invalid: instances that have one which says nothing to this version: not the same as none.
-    """
-
-    valid: Mapping[str, Heartbeat]
-    invalid: frozenset[str] = frozenset()
+    def __bool__(self) -> bool:
+        return self is Claim.MINE
 
 
 class Ledger:
@@ -85,8 +59,7 @@ class Ledger:
     """
 
     def __init__(self, dynamodb: "DynamoDBClient", settings: Settings, clock: Clock) -> None:
-        self._dynamodb = dynamodb
-        self._table = settings.table_name
+        self._table = LedgerTable(dynamodb, settings.table_name, clock)
         self._queued_for = timedelta(seconds=settings.queue_retention_seconds)
         self._failed_for = timedelta(seconds=settings.failed_retention_seconds)
         self._clock = clock
@@ -94,15 +67,14 @@ class Ledger:
 
     # --- the scanner's side
 
-    def claim(self, job: ChunkJob) -> bool:
+    def claim(self, job: ChunkJob) -> Claim:
         """Reserve a gap for one scan, so that of two scans at once only one queues it.
 
-        Returns:
-            False when its job is queued, in work or in the dead-letter queue already. A chunk whose audio has
-            another size than at its last job may be queued again: someone has repaired it.
+        A chunk whose audio has another size than at its last job may be queued again, even when that one was given up:
+        someone has repaired it.
         """
         now = self._clock.now()
-        claim = {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM)}
+        claim = {"status": "queued", "audioSize": job.audio_size, "requeueAfter": _epoch(now + CLAIM_LASTS)}
         try:
             self._update(
                 job.session_path,
@@ -113,11 +85,14 @@ class Ledger:
                 remove=_CANCELLED_AT,
             )
         except AWS_ERRORS as error:
-            if error_code(error) == _REFUSED:
+            item = refused_item(error)
+            if item is not None:
                 # By the second another scan's claim could be the same; the gap is queued twice then, which is harmless.
-                return is_own_write(error, {name: _serialize(value) for name, value in claim.items()})
+                if is_own_write(error, serialized(claim)):
+                    return Claim.MINE
+                return Claim.GIVEN_UP if item.get("status") in _GIVEN_UP else Claim.TAKEN
             self._unavailable(error)
-        return True
+        return Claim.MINE
 
     def queued(self, job: ChunkJob) -> None:
         """The job's message is on the queue: the gap is not queued again until that message could have expired.
@@ -145,10 +120,10 @@ class Ledger:
         Returns:
             False when the table is away: if the chunk was cancelled, it still is.
         """
-        until = _epoch(self._clock.now() + CLAIM)
+        until = _epoch(self._clock.now() + CLAIM_LASTS)
         fields = {"status": "queued", "error": None, "audioSize": job.audio_size, "requeueAfter": until}
         try:
-            self._write(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
+            self._table.update(job.session_path, job.chunk, fields, remove=_CANCELLED_AT)
         except AWS_ERRORS as error:
             self._unavailable(error)
             return False
@@ -171,7 +146,7 @@ class Ledger:
         fields = {_CANCELLED_AT: iso(now), "audioSize": audio_size, "requeueAfter": until, "ttl": until}
         try:
             try:
-                self._write(
+                self._table.update(
                     session_path,
                     chunk,
                     {"status": "cancelled", **fields},
@@ -179,9 +154,9 @@ class Ledger:
                     extra={":processing": "processing"},
                 )
             except AWS_ERRORS as error:
-                if error_code(error) != _REFUSED:
+                if refused_item(error) is None:
                     raise
-                self._write(session_path, chunk, fields)
+                self._table.update(session_path, chunk, fields)
                 return False
         except AWS_ERRORS as error:
             raise LedgerError(f"the ledger could not be written, so nothing is cancelled: {error}") from error
@@ -236,16 +211,13 @@ class Ledger:
         """
         valid: dict[str, Heartbeat] = {}
         invalid: set[str] = set()
-        ids = list(dict.fromkeys(instance_ids))  # BatchGetItem refuses a key that comes twice
-        for start in range(0, len(ids), _BATCH_GET):
-            keys = [_key(_worker_key(instance), _HEARTBEAT) for instance in ids[start : start + _BATCH_GET]]
-            for item in self._get_all(keys):
-                instance_id = str(item["sessionPath"]).removeprefix(_WORKER)
-                try:
-                    valid[instance_id] = Heartbeat.model_validate(item)
-                except ValidationError as error:
-                    log.warning("heartbeat_invalid", instance=instance_id, errors=error.error_count())
-                    invalid.add(instance_id)
+        for item in self._table.get_all([(_worker_key(instance), _HEARTBEAT) for instance in instance_ids]):
+            instance_id = str(item["sessionPath"]).removeprefix(_WORKER)
+            try:
+                valid[instance_id] = Heartbeat.model_validate(item)
+            except ValidationError as error:
+                log.warning("heartbeat_invalid", instance=instance_id, errors=error.error_count())
+                invalid.add(instance_id)
         return Heartbeats(valid, frozenset(invalid))
 
     def session_jobs(self, session_path: str) -> dict[str, Mapping[str, Any]]:
@@ -254,16 +226,7 @@ class Ledger:
         Raises:
             LedgerError: the table could not be read.
         """
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="sessionPath = :path",
-            ExpressionAttributeValues={":path": {"S": session_path}},
-        )
-        try:
-            items = [_plain(item) for page in pages for item in page["Items"]]
-        except AWS_ERRORS as error:
-            raise LedgerError(f"the ledger could not be read: {error}") from error
-        return {item["chunk"]: item for item in items if is_chunk(item["chunk"])}
+        return {item["chunk"]: item for item in self._table.partition(session_path) if is_chunk(item["chunk"])}
 
     # --- the table
 
@@ -284,75 +247,22 @@ class Ledger:
         try:
             self._update(job.session_path, job.chunk, fields, condition)
         except AWS_ERRORS as error:
-            if error_code(error) == _REFUSED:
+            if refused_item(error) is not None:
                 return False
             self._unavailable(error)
         return True
 
     def _update(self, *arguments: Any, **options: Any) -> None:
-        """`_write`, for what work can do without: not while the table rests."""
+        """`LedgerTable.update`, for what work can do without: not while the table rests."""
         with self._rest.watching():
-            self._write(*arguments, **options)
-
-    def _write(
-        self,
-        partition: str,
-        sort: str,
-        fields: Mapping[str, Any],
-        condition: str | None = None,
-        extra: Mapping[str, Any] | None = None,
-        remove: str | None = None,
-    ) -> None:
-        """Set `fields` on one item, and take the field `remove` off it.
-
-        Each name is written as `#name`, since `status`, `ttl` and `error` are reserved.
-        """
-        values = {f":{name}": _serialize(value) for name, value in fields.items()}
-        values |= {name: _serialize(value) for name, value in (extra or {}).items()}
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": _key(partition, sort),
-            "UpdateExpression": "SET "
-            + ", ".join(f"#{name} = :{name}" for name in fields)
-            + (f" REMOVE {remove}" if remove else ""),
-            "ExpressionAttributeNames": {f"#{name}": name for name in fields},
-            "ExpressionAttributeValues": values,
-        }
-        if condition:
-            request["ConditionExpression"] = condition
-            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        self._dynamodb.update_item(**request)
-
-    def _get_all(self, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """BatchGetItem, going on with the keys that DynamoDB did not get to."""
-        items: list[dict[str, Any]] = []
-        wanted: Any = {self._table: {"Keys": keys}}
-        for _ in range(10):
-            try:
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-            except AWS_ERRORS as error:
-                raise LedgerError(f"the ledger could not be read: {error}") from error
-            items += (_plain(item) for item in answer["Responses"].get(self._table, []))
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return items
-            self._clock.sleep(0.1)
-        raise LedgerError("the ledger is throttled: some heartbeats were not read")
+            self._table.update(*arguments, **options)
 
     def _unavailable(self, error: Exception) -> None:
-        log.warning("ledger_unavailable", table=self._table, error=error_code(error) or type(error).__name__)
+        log.warning("ledger_unavailable", table=self._table.name, error=error_code(error) or type(error).__name__)
 
 
 def _worker_key(instance_id: str) -> str:
     return f"{_WORKER}{instance_id}"
-
-
-def _key(partition: str, sort: str) -> dict[str, Any]:
-    return {"sessionPath": {"S": partition}, "chunk": {"S": sort}}
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
 
 
 def _epoch(moment: datetime) -> int:

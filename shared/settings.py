@@ -167,6 +167,13 @@ class Settings(HostSettings, ModelSettings):
     scan_order: Literal["oldest", "newest"] = Field(
         default="oldest", description="Which sessions' gaps are queued first."
     )
+    scan_finalise_seconds: int = Field(
+        default=120,
+        ge=0,
+        le=900,
+        description="Seconds for which the scanner's Lambda, when it has queued the gaps, makes the transcripts of "
+        "sessions that are over and lack them; `scribefleet scan --enqueue` takes as long as it takes. 0 makes none.",
+    )
     scan_threads: int = Field(default=8, ge=1, le=64, description="User prefixes listed at the same time.")
     queue_retention_seconds: int = Field(
         default=604_800,

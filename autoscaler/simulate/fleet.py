@@ -14,7 +14,7 @@ from autoscaler.simulate.agenda import moment_of
 from autoscaler.simulate.surroundings import Surroundings
 from autoscaler.simulate.worker import Worker
 from autoscaler.simulate.zones import Zones
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 
 _LEAST_BILLED_SECONDS = 60
 _NOTICE_SECONDS = 120

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from autoscaler.simulate.agenda import moment_of
 from autoscaler.simulate.hand import Hand
 from autoscaler.simulate.surroundings import Surroundings
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 
 
 class Worker:

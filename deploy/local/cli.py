@@ -101,17 +101,17 @@ def _progress(recordings: Recordings, console: Console) -> Iterator[Watcher]:
             bars.update(steps, completed=phases.index(phase))
             bars.update(uploads, visible=phase == "upload")
             bars.update(chunks, visible=phase in {"transcribe", "report"})
-            console.print(Text(f"{phase:>10}  {text}"))
+            console.print(Text(f"{phase:>10}  {text}"), soft_wrap=True)
 
         def on_chunk(chunk: ChunkResult) -> None:
             nonlocal done
             done += 1
             bars.advance(chunks)
             outcome = "filled" if chunk.status == "filled" else f"FAILED {chunk.reason}"
-            console.print(Text(f"{done:>6}/{recordings.gaps:<3}  {_name(chunk)}  {outcome}"))
+            console.print(Text(f"{done:>6}/{recordings.gaps:<3}  {_name(chunk)}  {outcome}"), soft_wrap=True)
 
         def on_notice(text: str) -> None:
-            console.print(Text(f"{'told':>10}  {text}"))
+            console.print(Text(f"{'told':>10}  {text}"), soft_wrap=True)
 
         yield Watcher(on_phase, lambda count: bars.advance(uploads, count), on_chunk, on_notice)
         bars.update(steps, completed=len(phases))

@@ -114,6 +114,7 @@ def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
         "LongPollSeconds": "1",
         "MaxEmptyPolls": "3",
         "ScanMinAgeSeconds": "0",
+        "ScanFinaliseSeconds": "10",  # one clock calls all functions, and the autoscaler's waits meanwhile
         "PowerOffCommand": "",
         "WorkerExtraEnvironment": ",".join(f"{name}={value}" for name, value in worker.items()),
     }
@@ -275,10 +276,8 @@ class Fill:
 
     def _bring_session_transcripts_home(self, fleet: _Fleet) -> None:
         """Those of whole sessions. Their metadata.json stays as it is: it is the recorder's."""
-        for session in self._recordings.with_gaps:
-            listed = fleet.s3.list_objects_v2(
-                Bucket=fleet.stack.bucket, Prefix=f"{session.session_path}/transcription."
-            )
+        for path in (*(session.session_path for session in self._recordings.with_gaps), *self._recordings.unfinished):
+            listed = fleet.s3.list_objects_v2(Bucket=fleet.stack.bucket, Prefix=f"{path}/transcription.")
             for item in listed.get("Contents", ()):
                 self._bring_home(fleet, item["Key"])
 

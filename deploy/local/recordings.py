@@ -22,6 +22,7 @@ class Recordings:
         keys: every file under `users/` that fits the layout, sorted as S3 sorts keys.
         sessions: how many sessions there are.
         with_gaps: those with gaps.
+        unfinished: paths of sessions without a gap whose own transcript is missing or out of date.
         ignored: files under `users/` that do not fit the layout.
     """
 
@@ -29,6 +30,7 @@ class Recordings:
     keys: tuple[str, ...]
     sessions: int
     with_gaps: tuple[SessionGaps, ...]
+    unfinished: tuple[str, ...]
     ignored: tuple[str, ...]
 
     @property
@@ -56,7 +58,8 @@ def read_recordings(directory: Path) -> Recordings:
         )
     if not os.access(directory, os.W_OK):
         raise ConfigurationError(f"{directory} cannot be written to, and transcripts go beside their audio")
-    return Recordings(directory, keys, tally.sessions, with_gaps, tuple(ignored))
+    unfinished = tuple(session.session_path for session in tally.unfinished.first())
+    return Recordings(directory, keys, tally.sessions, with_gaps, unfinished, tuple(ignored))
 
 
 def write_result(directory: Path, key: str, body: bytes) -> Path:

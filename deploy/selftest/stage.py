@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from autoscaler.model import Instance, Observation
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 
 
 class Step(StrEnum):

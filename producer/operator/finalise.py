@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,8 +59,9 @@ def finalise(*, sessions: Sequence[str], all_complete: bool, dry_run: bool, as_j
     """Make the transcripts of whole sessions anew from their chunks' transcripts.
 
     SESSION is a session's id, USER/SESSION, or its path. Workers do this by themselves when a session's last gap is
-    filled; a session named here gets its transcript also with gaps, as a partial one. --all-complete lists the whole
-    bucket and leaves sessions alone that may still be going on.
+    filled, and scans for whatever workers left; a session named here gets its transcript also with gaps, as a partial
+    one. --all-complete lists the whole bucket, looks into every session without a gap, and leaves those alone that may
+    still be going on.
 
     Exit codes: 0 done, 1 a session could not be finalised, 2 wrong use, an unknown session or a wrong setting.
     """
@@ -96,7 +97,7 @@ class _Work:
     def all_complete(self) -> Iterator[Outcome]:
         """The sessions of the bucket without a gap that need it."""
         for folder in folders(list_objects(self._s3, self._bucket, USERS_PREFIX)):
-            if folder.transcripts and not folder.gaps and _is_over(folder, self._older_than):
+            if folder.transcripts and not folder.gaps and folder.is_over(self._older_than):
                 outcome = self._one(folder)
                 if outcome.action != "unchanged":
                     yield outcome
@@ -114,10 +115,6 @@ class _Work:
         if not folder.chunks:
             return Outcome(folder, "empty", "there is neither audio nor a transcript")
         return Outcome(folder, "unchanged" if self._finaliser.is_up_to_date(folder) else "would be written")
-
-
-def _is_over(folder: SessionFolder, older_than: datetime) -> bool:
-    return folder.newest_audio is None or folder.newest_audio <= older_than
 
 
 def _print(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 STATUSES: Final = ("queued", "processing", "completed", "failed", "skipped", "cancelled")
 # What is printed of an item, by the names of the format.
+# Characters of USER/SESSION that always have room.
+_SESSION_WIDTH: Final = 40
 _FIELDS: Final = ("status", "attempts", "enqueuedAt", "startedAt", "completedAt", "workerId", "error", "cancelledAt")
 
 # Which moment says since when a job is in its state.
@@ -155,7 +157,9 @@ def _counts(found: Sequence[Job]) -> dict[str, int]:
 def listing(found: Sequence[Job]) -> Table:
     """Jobs as a terminal shows them."""
     table = Table()
-    table.add_column("session", overflow="fold")
+    # Wide enough for usual names; the error, which may take several lines, gives way.
+    widest = max((len(job.session) for job in found), default=0)
+    table.add_column("session", overflow="fold", min_width=min(widest, _SESSION_WIDTH))
     table.add_column("chunk", justify="right")
     for column in ("status", "tries", "since", "worker"):
         table.add_column(column)

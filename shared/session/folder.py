@@ -57,6 +57,11 @@ class SessionFolder:
         """Chunks with audio and no transcript, in order."""
         return sorted(self.audio - self.transcripts.keys(), key=chunk_order)
 
+    def is_over(self, older_than: datetime) -> bool:
+        """Whether nothing was recorded later than `older_than`, after which a session may still be going on."""
+        newest = self.newest_audio or self.newest_transcript
+        return newest is None or newest <= older_than
+
     def digest(self) -> str:
         """Names everything that the session's transcript depends on: 64 hexadecimal digits."""
         parts = [ASSEMBLER, *sorted(self.audio)]

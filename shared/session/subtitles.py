@@ -1,7 +1,6 @@
 """Makes subtitles of a session's transcript: short lines for the screen, as SubRip and as WebVTT.
 
-The lines are decided here, purely; the two formats are written by webvtt-py. Nothing that runs as a Lambda may import
-this: the library is not in its package.
+The lines are decided here, purely; the two formats are written by webvtt-py.
 """
 
 import html

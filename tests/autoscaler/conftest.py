@@ -10,8 +10,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from shared.clock import iso
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.instances import FLEET_TAG, STARTED_AT_TAG
-from shared.ledger import Heartbeat, Ledger, WorkerState
+from shared.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -24,7 +24,7 @@ from autoscaler.model import (
 )
 from autoscaler.plan import plan
 from autoscaler.policy import QuietHours
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

@@ -13,7 +13,7 @@ from autoscaler.model import (
     Sighting,
 )
 from autoscaler.plan import plan
-from shared.ledger import WorkerState
+from shared.heartbeat import WorkerState
 from shared.lock import LockState
 from shared.queues import QueueDepth
 from situations import HELD, NOW, ONE, POLICY, beat, decide, instance, started, stopped, theirs

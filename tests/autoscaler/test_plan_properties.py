@@ -19,7 +19,7 @@ from autoscaler.model import (
 )
 from autoscaler.plan import plan
 from autoscaler.policy import QuietHours
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

@@ -12,7 +12,7 @@ from autoscaler.model import (
     StopInstance,
 )
 from autoscaler.plan import plan
-from shared.ledger import WorkerState
+from shared.heartbeat import WorkerState
 from shared.lock import LockState
 from shared.queues import QueueDepth
 from situations import NOW, POLICY, ago, beat, decide, instance, stopped, theirs

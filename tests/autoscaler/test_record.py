@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

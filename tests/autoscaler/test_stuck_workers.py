@@ -9,7 +9,7 @@ import pytest
 from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
 from autoscaler.plan import plan
 from autoscaler.standing import Standing, standing
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import LockState
 from shared.queues import QueueDepth
 

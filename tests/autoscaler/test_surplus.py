@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.model import Instance, Observation, Plan, Policy, StopInstance, Surplus
 from autoscaler.plan import plan
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

@@ -63,3 +63,15 @@ def test_expected_gaps_have_the_size_that_the_listing_shows() -> None:
 def test_an_odd_number_of_users_is_refused() -> None:
     with pytest.raises(ValueError, match="even"):
         Keyspace(3)
+
+
+def test_the_sessions_that_are_said_to_lack_only_their_own_transcript_do() -> None:
+    keyspace = Keyspace(20)
+    names: dict[str, set[str]] = {}
+    for key in all_keys(keyspace):
+        names.setdefault(str(PurePosixPath(key).parent), set()).add(PurePosixPath(key).name)
+    with_gaps = {gap.session_path for gap in keyspace.expected_gaps()}
+
+    lacking = [path for path, found in names.items() if "transcription.json" not in found and path not in with_gaps]
+
+    assert len(lacking) == keyspace.unfinished == 4

@@ -159,12 +159,8 @@ class Crew:
     def send(self, body: str, queue_url: str | None = None) -> None:
         self.cloud.sqs.send_message(QueueUrl=queue_url or self.settings.jobs_queue_url, MessageBody=body)
 
-    def work(self, *, and_finish: bool = True) -> None:
-        """Receive once, and bring every job received to an end.
-
-        Args:
-            and_finish: settle what reminds of the sessions, as a look at them does.
-        """
+    def work(self) -> None:
+        """Receive once, and bring every job received to an end."""
         record = self.runner.record
         hints = SessionHints(self.cloud.s3, self.settings.bucket, self.worker.retrier)
         pipeline = self.pipeline = Pipeline(
@@ -181,10 +177,6 @@ class Crew:
             self.leases.hold(messages)
             pipeline.accept(messages)
             pipeline.settle()
-        if and_finish:
-            for kept in self.worker.reminders.take_all():
-                self.leases.drop([kept])
-                self.worker.queue.delete(kept)
 
     # --- what a test looks at
 

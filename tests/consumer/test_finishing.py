@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consumer.finishing import SessionFinisher
-from consumer.jobqueue import JobQueue
-from consumer.leases import LeaseKeeper
 from consumer.publish import read_if_there
 from consumer.record import JobRecord
-from consumer.reminders import Reminders
-from consumer.retrying import Retrier
 from shared.layout import session_path
 from shared.messages import chunk_job
 from shared.session.finalise import SessionFinaliser
@@ -131,10 +127,7 @@ def finisher(
 ) -> SessionFinisher:
     settings = cloud.settings_with(scan_min_age_seconds=young_for)
     finaliser = SessionFinaliser.from_settings(cloud.s3, settings, clock)
-    queue = JobQueue(cloud.sqs, settings, clock)
-    leases = LeaseKeeper(queue, settings, clock, on_hung=lambda: None)
-    none = Reminders(queue, leases, Retrier(1, clock))
-    return SessionFinisher(finaliser, settings, clock, held, none, lambda done: told.append(done.folder.session_id))
+    return SessionFinisher(finaliser, settings, clock, held, lambda done: told.append(done.folder.session_id))
 
 
 def ended(cloud: "Cloud", clock: "FakeClock", chunk: str = "001") -> JobRecord:

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from consumer.heart import Heart
-from shared.ledger import Heartbeat, Ledger
+from shared.heartbeat import Heartbeat
+from shared.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -26,6 +26,7 @@ CHANGED = {
     "QueueRetentionSeconds": "3600",
     "ScanSchedule": "rate(30 minutes)",
     "ScanMinAgeSeconds": "0",
+    "ScanFinaliseSeconds": "30",
     "ChunkSeconds": "2.5",
     "LockEnabled": "false",
     "AutoscalerSchedule": "rate(5 minutes)",
@@ -255,7 +256,8 @@ def test_a_parts_variables_are_settings_that_point_at_the_stacks_own_resources(
     [
         (
             "ScannerFunctionName",
-            {"ScanMinAgeSeconds", "ChunkSeconds", "QueueRetentionSeconds", "RealTimeFactor", "PriceUsdPerHour"},
+            {"ScanMinAgeSeconds", "ChunkSeconds", "QueueRetentionSeconds", "RealTimeFactor", "PriceUsdPerHour"}
+            | {"ScanFinaliseSeconds"},
         ),
         (
             "AutoscalerFunctionName",

@@ -1,4 +1,4 @@
-"""The topic that workers tell: made or taken over, named to the workers, and the only one that they may publish to."""
+"""The topic that workers and scanner tell: made or taken over, named to them, and the only one they may publish to."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")
 
 
-def may_publish_to(fleet: "Fleet") -> list[str]:
-    """The topics of the statement that lets workers publish; any other statement that does would fail the unpacking."""
-    iam, role = fleet.aws("iam"), fleet.physical["WorkerRole"]
+def may_publish_to(fleet: "Fleet", role_name: str) -> list[str]:
+    """The topics of the statement that lets a role publish; any other statement that does would fail the unpacking."""
+    iam, role = fleet.aws("iam"), fleet.physical[role_name]
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     (statement,) = [
@@ -23,6 +23,13 @@ def may_publish_to(fleet: "Fleet") -> list[str]:
     return [resource] if isinstance(resource, str) else list(resource)
 
 
+def told_by(fleet: "Fleet") -> set[str]:
+    """The topics that workers and scanner are given, and those that they may publish to."""
+    environments = (fleet.worker_environment(), fleet.function_environment("ScannerFunctionName"))
+    given = {environment["SCRIBEFLEET_NOTIFY_TOPIC_ARN"] for environment in environments}
+    return given.union(may_publish_to(fleet, "WorkerRole"), may_publish_to(fleet, "ScannerRole"))
+
+
 def test_a_fleet_has_a_topic_of_its_own_which_is_not_the_alarms(deploy_fleet: "Deploy") -> None:
     fleet = deploy_fleet("telling")
 
@@ -30,8 +37,7 @@ def test_a_fleet_has_a_topic_of_its_own_which_is_not_the_alarms(deploy_fleet: "D
     assert topic.endswith(f":{fleet.name}-notifications")
     assert topic != fleet.outputs["AlarmTopicArn"]
     assert fleet.aws("sns").get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"] == "0"
-    assert fleet.worker_environment()["SCRIBEFLEET_NOTIFY_TOPIC_ARN"] == topic
-    assert may_publish_to(fleet) == [topic]
+    assert told_by(fleet) == {topic}
 
 
 def test_a_topic_that_was_there_is_told_and_none_is_made(deploy_fleet: "Deploy") -> None:
@@ -40,8 +46,7 @@ def test_a_topic_that_was_there_is_told_and_none_is_made(deploy_fleet: "Deploy")
     fleet = deploy_fleet("telling-ours", ExistingNotifyTopicArn=arn)
 
     assert fleet.outputs["NotifyTopicArn"] == arn
-    assert fleet.worker_environment()["SCRIBEFLEET_NOTIFY_TOPIC_ARN"] == arn
-    assert may_publish_to(fleet) == [arn]
+    assert told_by(fleet) == {arn}
     assert "NotifyTopic" not in fleet.physical
 
 

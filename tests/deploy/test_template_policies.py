@@ -134,7 +134,7 @@ EVERY_WORKER = (
 def test_a_scanner_may_make_its_calls_and_no_more(fleet: "Fleet") -> None:
     assert actions(fleet, "scanner") == {
         *("s3:ListBucket", "s3:GetObject", "s3:PutObject", "sqs:SendMessage", "dynamodb:UpdateItem"),
-        *WRITING_LOGS,
+        *("sns:Publish", *WRITING_LOGS),
     }
 
 
@@ -166,7 +166,13 @@ def test_a_groups_autoscaler_and_workers_may_make_their_calls_and_no_more(group:
         ("scanner", "s3:PutObject", PENDING_JOBS_KEY, True),
         ("scanner", "s3:PutObject", f"{REPORTS_PREFIX}batch-2026-01-01-0000.json", True),
         ("scanner", "s3:GetObject", f"{SESSION}/chunk-001.webm", False),
+        ("scanner", "s3:PutObject", f"{SESSION}/chunk-001.webm", False),
+        ("scanner", "s3:GetObject", transcript_key(SESSION, "001"), True),
         ("scanner", "s3:PutObject", transcript_key(SESSION, "001"), False),
+        ("scanner", "s3:GetObject", f"{SESSION}/transcription.json", True),
+        ("scanner", "s3:PutObject", f"{SESSION}/transcription.srt", True),
+        ("scanner", "s3:GetObject", f"{SESSION}/metadata.json", True),
+        ("scanner", "s3:PutObject", f"{SESSION}/metadata.json", True),
         ("autoscaler", "s3:GetObject", LOCK_KEY, True),
         ("autoscaler", "s3:PutObject", LOCK_KEY, False),
         ("autoscaler", "s3:GetObject", f"{SESSION}/chunk-001.webm", False),

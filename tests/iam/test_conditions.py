@@ -26,6 +26,7 @@ ATTEMPTS = [
     "worker stops an instance without the fleet's tag",
     "worker stops itself and another",
     "scanner reads a recording",
+    "scanner overwrites a chunk's transcript",
     "worker overwrites a recording",
     "worker takes the lock",
     "worker deletes a transcript",

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
 
 def test_a_run_with_every_permission_checked_does_all_its_work(pool_recording: "Recording") -> None:
-    # given: a session with a gap and a broken chunk, worked off by processes under their own roles
+    # given: a session with a gap and a broken chunk, and one that lacks only its own transcript, worked off by
+    # processes under their own roles
     assert pool_recording.statuses == {"009": "failed", "010": "completed"}
     assert "users/alice/audio/sessions/s1/transcription-chunk-010.json" in pool_recording.keys
     assert "users/alice/audio/sessions/s1/transcription.json" in pool_recording.keys
+    assert "users/carol/audio/sessions/s3/transcription.json" in pool_recording.keys
     assert "batch-data/pending-jobs.json" in pool_recording.keys
     assert any(key.startswith("batch-reports/") for key in pool_recording.keys)
     assert pool_recording.states == ["stopped"]

@@ -58,6 +58,47 @@ def test_queueing_twice_says_that_there_was_a_job_already(cloud: "Cloud") -> Non
     assert "queued 0 jobs; 1 had one already" in run("--enqueue").stdout
 
 
+def _store_unfinished(cloud: "Cloud") -> None:
+    for session in ("s1", "s2"):
+        cloud.put_audio("alice", session, "001")
+        cloud.put_transcript("alice", session, "001")
+
+
+def test_sessions_that_lack_only_their_own_transcript_are_counted_and_with_enqueue_get_it(cloud: "Cloud") -> None:
+    _store_unfinished(cloud)
+    assert "2 sessions have all their chunks and no transcript of their own yet" in run().stdout
+    written = run("--enqueue")
+    assert "gave 2 of 2 sessions their own transcript" in written.stdout
+    assert written.exit_code == 0
+    assert "transcript of their own" not in run().stdout
+
+
+def test_json_says_how_many_sessions_got_their_transcript(cloud: "Cloud") -> None:
+    _store_unfinished(cloud)
+    names = ("sessionsToFinalise", "sessionsFinalised", "sessionsNotFinalised")
+    looked, done = json.loads(run("--json").stdout), json.loads(run("--enqueue", "--json").stdout)
+    assert [looked[name] for name in names] == [2, 0, 0]
+    assert [done[name] for name in names] == [2, 2, 0]
+
+
+def test_a_session_transcript_that_cannot_be_made_is_told_and_does_not_fail_the_scan(
+    cloud: "Cloud", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _store_unfinished(cloud)
+    monkeypatch.setattr("producer.unfinished.MOST", 1)
+    monkeypatch.setattr("producer.scan.MOST", 1)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("shared.session.finalise.assemble", broken)
+    ran = run("--enqueue")
+    assert "gave 0 of 2 sessions their own transcript" in ran.stdout
+    assert "1 could not be given one" in ran.stdout
+    assert "1 are left to the next scan" in ran.stdout
+    assert ran.exit_code == 0
+
+
 def test_an_unreadable_lock_is_named(cloud: "Cloud") -> None:
     _store(cloud)
     cloud.s3.put_object(Bucket=cloud.settings.bucket, Key="batch-lock.json", Body=b"?")

@@ -16,6 +16,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock
+    from tests.producer.conftest import Age
 
 
 def scanner(cloud: "Cloud", clock: "FakeClock", settings: Settings | None = None) -> Scanner:
@@ -90,30 +91,20 @@ def test_a_chunk_that_failed_is_left_alone_until_its_audio_is_another(cloud: "Cl
     assert repaired.enqueued.queued == 1
 
 
-def test_sessions_are_queued_oldest_first_and_chunks_in_order(cloud: "Cloud", clock: "FakeClock") -> None:
+def test_sessions_are_queued_oldest_first_and_chunks_in_order(cloud: "Cloud", clock: "FakeClock", age: "Age") -> None:
     for user in ("zoe", "adam"):  # adam's key comes first, zoe's session is older
         for number in range(1, 13):
             cloud.put_audio(user, "s", f"{number:03d}")
-        _age(cloud, user, seconds=7200 if user == "zoe" else 60)
+        age(f"users/{user}/", 7200 if user == "zoe" else 60)
     scanner(cloud, clock).scan(enqueue=True)
     order = [(job.user_id, job.chunk) for job in queued_jobs(cloud)]
     assert order == [(user, f"{n:03d}") for user in ("zoe", "adam") for n in range(1, 13)]
 
 
-def _age(cloud: "Cloud", user: str, seconds: float) -> None:
-    """moto has no way to store an old object: move the stamps that its listings give."""
-    from moto.s3.models import s3_backends  # noqa: PLC0415 - the server runs in this process
-
-    for bucket in next(iter(s3_backends.values()))["aws"].buckets.values():
-        for key, stored in bucket.keys.items():
-            if key.startswith(f"users/{user}/"):
-                stored.last_modified -= timedelta(seconds=seconds)
-
-
-def test_newest_first_is_a_setting(cloud: "Cloud", clock: "FakeClock") -> None:
+def test_newest_first_is_a_setting(cloud: "Cloud", clock: "FakeClock", age: "Age") -> None:
     for user in ("old", "young"):
         cloud.put_audio(user, "s", "001")
-    _age(cloud, "old", 7200)
+    age("users/old/", 7200)
     scanner(cloud, clock, cloud.settings_with(scan_min_age_seconds=0, scan_order="newest")).scan(enqueue=True)
     assert [job.user_id for job in queued_jobs(cloud)] == ["young", "old"]
 
@@ -230,12 +221,14 @@ def test_with_sqs_away_the_scan_fails_and_the_next_one_queues_the_gap(cloud: "Cl
     assert again.enqueued.queued == 1
 
 
-def test_the_lambda_queues_and_answers_with_the_summary(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lambda_queues_and_answers_with_the_summary(
+    cloud: "Cloud", age: "Age", monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in cloud.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SCRIBEFLEET_SCAN_MIN_AGE_SECONDS", "0")
     cloud.put_audio("alice", "s1", "001")
-    _age(cloud, "alice", 60)
+    age("users/alice/", 60)
     assert handler({"enqueue": False}, None)["enqueued"] == 0
     answer = handler({"enqueue": True}, None)
     assert json.loads(json.dumps(answer)) == answer

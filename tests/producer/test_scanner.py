@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.scanner import ListedObject, ScanTally, SessionGaps, compare, find_gaps
+from producer.unfinished import MOST, Unfinished, UnfinishedSession
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud
@@ -88,6 +89,98 @@ def test_a_key_that_does_not_fit_is_counted_and_told() -> None:
     assert sorted(told) == sorted(keys[:2])
 
 
+def unfinished_among(*objects: ListedObject) -> tuple[int, list[UnfinishedSession]]:
+    tally = ScanTally()
+    gaps_among(*objects, tally=tally)
+    return tally.unfinished.count, tally.unfinished.first()
+
+
+def session_of(*others: ListedObject, chunk_age: float = 3600) -> list[ListedObject]:
+    """A chunk with its transcript, and whatever lies beside them."""
+    return [
+        listed(f"{FOLDER}/chunk-001.webm", age_seconds=chunk_age),
+        listed(f"{FOLDER}/transcription-chunk-001.json", age_seconds=chunk_age - 10),
+        *others,
+    ]
+
+
+def test_a_session_that_lacks_only_its_own_transcript_is_unfinished_since_its_last_chunk() -> None:
+    found = unfinished_among(*session_of(listed(f"{FOLDER}/metadata.json"), listed(f"{FOLDER}/transcription.txt")))
+
+    assert found == (1, [UnfinishedSession(False, NOW - timedelta(seconds=3590), FOLDER)])
+
+
+@pytest.mark.parametrize(("own_age", "unfinished"), [(3591, 1), (3590, 0), (3500, 0)])
+def test_a_session_is_unfinished_when_its_transcript_is_older_than_a_chunks(own_age: float, unfinished: int) -> None:
+    count, found = unfinished_among(*session_of(listed(f"{FOLDER}/transcription.json", age_seconds=own_age)))
+
+    assert (count, [each.has_older for each in found]) == (unfinished, [True] * unfinished)
+
+
+def test_a_session_that_may_be_going_on_is_not_unfinished() -> None:
+    assert unfinished_among(*session_of(chunk_age=119)) == (0, [])
+    # and of a chunk in two formats the smaller one counts as well
+    assert unfinished_among(*session_of(listed(f"{FOLDER}/chunk-001.mp4", size=1, age_seconds=5))) == (0, [])
+
+
+def test_a_session_without_audio_is_unfinished_by_its_transcripts() -> None:
+    assert unfinished_among(listed(f"{FOLDER}/transcription-chunk-001.json"))[0] == 1
+    assert unfinished_among(listed(f"{FOLDER}/transcription-chunk-001.json", age_seconds=5))[0] == 0
+
+
+def test_a_folder_without_chunks_is_not_unfinished() -> None:
+    assert unfinished_among(listed(f"{FOLDER}/metadata.json")) == (0, [])
+
+
+@pytest.mark.parametrize(("own_age", "unfinished"), [(None, True), (3601, True), (3500, False)])
+def test_a_session_with_gaps_says_whether_it_is_unfinished_but_for_them(
+    own_age: float | None, unfinished: bool
+) -> None:
+    own = [] if own_age is None else [listed(f"{FOLDER}/transcription.json", age_seconds=own_age)]
+    # given: a gap that came later than the chunk's transcript
+    objects = session_of(listed(f"{FOLDER}/chunk-002.webm", age_seconds=3550), *own)
+    tally = ScanTally()
+
+    [session] = gaps_among(*objects, tally=tally)
+
+    assert tally.unfinished.count == 0
+    assert bool(session.unfinished) is unfinished
+    if session.unfinished:
+        assert session.unfinished.given_up == {"002"}
+
+
+def test_a_gap_that_is_young_keeps_a_session_from_being_unfinished() -> None:
+    objects = session_of(listed(f"{FOLDER}/chunk-002.webm"), listed(f"{FOLDER}/chunk-003.webm", age_seconds=5))
+
+    [session] = gaps_among(*objects)
+
+    assert session.unfinished is None
+
+
+def waiting(number: int, *, has_older: bool = False) -> UnfinishedSession:
+    return UnfinishedSession(has_older, NOW - timedelta(seconds=number), f"users/u/audio/sessions/s{number}")
+
+
+def test_all_unfinished_sessions_are_counted_and_the_first_by_turn_are_kept() -> None:
+    one, other = Unfinished(), Unfinished()
+    for number in range(3 * MOST):
+        (one if number % 2 else other).add(waiting(number))
+
+    one.merge(other)
+
+    assert one.count == 3 * MOST
+    assert one.first() == [waiting(number) for number in range(3 * MOST - 1, 2 * MOST - 1, -1)]
+
+
+def test_sessions_whose_transcript_only_seems_old_do_not_keep_those_without_one_from_their_turn() -> None:
+    both = Unfinished()
+    for number in range(MOST + 1):
+        both.add(waiting(1000 + number, has_older=True))
+    both.add(waiting(1))
+
+    assert both.first()[0] == waiting(1)
+
+
 IDS = st.text(alphabet=st.characters(exclude_characters="/", codec="utf-8"), min_size=1, max_size=6)
 SESSIONS = st.dictionaries(
     st.tuples(IDS, IDS),
@@ -148,6 +241,7 @@ def test_a_bucket_is_scanned_user_by_user_with_list_calls_alone(cloud: "Cloud", 
     assert all([gap.chunk for gap in s.gaps] == ["002"] for s in found)
     assert calls.names == ["ListObjectsV2"] * 13
     assert (tally.users, tally.sessions, tally.ignored_keys, tally.gaps) == (12, 12, 1, 8)
+    assert tally.unfinished.count == 4
 
 
 def test_a_session_of_several_listing_pages_is_compared_as_one(cloud: "Cloud") -> None:

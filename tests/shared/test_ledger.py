@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from shared.clock import iso
 from shared.errors import LedgerError
-from shared.ledger import CLAIM, Heartbeat, Ledger
+from shared.heartbeat import Heartbeat
+from shared.ledger import CLAIM_LASTS, Claim, Ledger
 from shared.messages import ChunkJob
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_a_gap_whose_scanner_died_before_sending_can_be_claimed_when_the_claim_h
 ) -> None:
     ledger.claim(make_job())
 
-    clock.advance(CLAIM.total_seconds() - 1)
+    clock.advance(CLAIM_LASTS.total_seconds() - 1)
     assert not ledger.claim(make_job())
     clock.advance(2)
     assert ledger.claim(make_job())
@@ -101,6 +102,20 @@ def test_a_failed_chunk_whose_audio_has_another_size_now_may_be_queued_again(led
 
     assert not ledger.claim(make_job(size=100))
     assert ledger.claim(make_job(size=101))
+
+
+def test_a_claim_that_is_refused_says_whether_the_gap_may_still_be_filled(ledger: Ledger, make_job: MakeJob) -> None:
+    for chunk in ("001", "002", "003", "004", "005"):
+        ledger.claim(make_job(chunk))
+    ledger.processing(make_job("002"), "i-1", attempts=1)
+    ledger.finished(make_job("003"), "failed", "audio-empty: no bytes")
+    ledger.cancel(make_job("004").session_path, "004", make_job("004").audio_size)
+    ledger.finished(make_job("005"), "failed", "audio-empty: no bytes")
+    ledger.requeue(make_job("005"))
+
+    claims = [ledger.claim(make_job(chunk)) for chunk in ("001", "002", "003", "004", "005", "006")]
+
+    assert claims == [Claim.TAKEN, Claim.TAKEN, Claim.GIVEN_UP, Claim.GIVEN_UP, Claim.TAKEN, Claim.MINE]
 
 
 def test_a_completed_chunk_whose_transcript_was_deleted_can_be_queued_again(ledger: Ledger, make_job: MakeJob) -> None:

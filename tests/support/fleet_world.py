@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from scripted_cloud import Host, ScriptedEc2
 from scripted_group import ScriptedGroup
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.instances import GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
-from shared.ledger import Heartbeat, WorkerState
 from shared.queues import QueueDepth
 
 STEP = 20  # seconds: one long poll

@@ -59,6 +59,9 @@ def _attempts_on_data(fleet: GuardedFleet) -> dict[str, Callable[[], object]]:
     job = {"sessionPath": {"S": "users/alice/audio/sessions/s1"}, "chunk": {"S": "001"}}
     return {
         "scanner reads a recording": lambda: scanner.get_object(Bucket=bucket, Key=audio),
+        "scanner overwrites a chunk's transcript": lambda: scanner.put_object(
+            Bucket=bucket, Key="users/alice/audio/sessions/s1/transcription-chunk-001.json", Body=b"{}"
+        ),
         "worker overwrites a recording": lambda: worker.put_object(Bucket=bucket, Key=audio, Body=b""),
         "worker takes the lock": lambda: worker.put_object(Bucket=bucket, Key="batch-lock.json", Body=b"{}"),
         "worker deletes a transcript": lambda: worker.delete_object(

@@ -1,7 +1,8 @@
 """The emulator's own permission checks: switched on for an embedded cloud, with policies put into its words.
 
 moto knows a call's resource only for S3 and SQS (it takes `*` for all others, which no ARN matches), calls a batch
-call's action by the batch's name, and ignores conditions. The words below change nothing else.
+call's action by the batch's name, ignores conditions, and takes a resource's full stop for any character. The words
+below change nothing else.
 """
 
 import json
@@ -32,7 +33,7 @@ def in_emulators_words(statement: Statement) -> dict[str, Any]:
     return {
         "Effect": statement["Effect"],
         "Action": [*actions, *batches],
-        "Resource": statement["Resource"] if known else "*",
+        "Resource": [resource.replace(".", "[.]") for resource in listed(statement["Resource"])] if known else "*",
     }
 
 

@@ -61,6 +61,9 @@ def record_pool(fleet: GuardedFleet, tree: Path) -> Recording:
     session = add_session(tree / "first", "alice", "s1", gaps=(BROKEN, GAP))
     (tree / "first" / session / f"chunk-{BROKEN}.webm").write_bytes(b"<!DOCTYPE html><html><body>504</body></html>")
     (tree / "first" / session / "metadata.json").write_text("{}")
+    # A session as a worker leaves it that is killed after the last chunk: its transcript is for the scan to make.
+    unfinished = add_session(tree / "first", "carol", "s3")
+    (tree / "first" / unfinished / "metadata.json").write_text("{}")
     with fleet.working():
         _upload(fleet, tree / "first")
         fleet.functions["scanner"].invoke({"enqueue": True})

@@ -14,7 +14,7 @@ from autoscaler.model import (
     StopInstance,
 )
 from autoscaler.plan import plan
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

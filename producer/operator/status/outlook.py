@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from producer.operator.status.overview import FleetInstance, Overview, Unread
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth
 from shared.settings import Settings
 

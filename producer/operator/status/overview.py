@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 
 from producer.operator.reports.facts import ErrorFacts
 from producer.operator.reports.store import ReadReport
-from shared.ledger import Heartbeat
+from shared.heartbeat import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
 from shared.queues import QueueDepth

@@ -20,9 +20,10 @@ from producer.operator.status.overview import Failure, FleetInstance, LastScan, 
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing
+from shared.heartbeat import Heartbeat
 from shared.instances import FLEET_TAG, owned_since, run_start, tags_of
 from shared.layout import PENDING_JOBS_KEY
-from shared.ledger import Heartbeat, Ledger
+from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock
 from shared.queues import queue_depth
 from shared.settings import Settings

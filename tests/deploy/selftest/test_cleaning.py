@@ -5,6 +5,7 @@ import pytest
 from deploy.selftest.cleaning import Cleaner
 from deploy.selftest.session import TrialSession, enqueue, gap_job, is_trial, new_session, upload
 from shared.layout import parse_key
+from shared.ledger import Claim
 
 if TYPE_CHECKING:
     from tests.deploy.selftest.conftest import Site
@@ -40,7 +41,7 @@ def test_the_recording_fits_the_layout_and_its_transcripts_come_first(session: T
 def test_a_job_is_claimed_so_that_no_scan_queues_the_gap_again(session: TrialSession, site: "Site") -> None:
     again = gap_job(session, site.settings.bucket, site.clock.now())
 
-    assert site.ledger.claim(again) is False
+    assert site.ledger.claim(again) is Claim.TAKEN
 
 
 def test_given_a_message_in_a_workers_hand_then_its_job_finds_a_transcript_and_is_dropped(

@@ -6,7 +6,7 @@ import pytest
 
 from autoscaler.model import Instance, Observation
 from deploy.selftest.stage import Look, Step, stage_of
-from shared.ledger import Heartbeat, WorkerState
+from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth
 

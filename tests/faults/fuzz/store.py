@@ -38,15 +38,13 @@ class OneObject:
             "Metadata": {},
         }
 
-    def put_object(
-        self, *, Body: bytes, IfMatch: str | None = None, IfNoneMatch: str | None = None, **_asked: Any
-    ) -> dict[str, Any]:
-        self._require("PutObject", IfMatch, IfNoneMatch)
-        self.body = Body
+    def put_object(self, **asked: Any) -> dict[str, Any]:
+        self._require("PutObject", asked.get("IfMatch"), asked.get("IfNoneMatch"))
+        self.body = asked["Body"]
         return {"ETag": self._etag()}
 
-    def delete_object(self, *, IfMatch: str | None = None, **_asked: Any) -> Mapping[str, Any]:
-        self._require("DeleteObject", IfMatch, None)
+    def delete_object(self, **asked: Any) -> Mapping[str, Any]:
+        self._require("DeleteObject", asked.get("IfMatch"), None)
         self.body = None
         return {}
 

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from producer.operator.jobs import job_of, jobs
 from shared.clock import SystemClock
 from shared.errors import LedgerError
-from shared.ledger import Heartbeat, Ledger
+from shared.heartbeat import Heartbeat
+from shared.ledger import Ledger
 from shared.messages import chunk_job
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from producer.operator.status.view import screen
 from producer.scan import Scanner
 from shared.clock import iso
 from shared.errors import ScribefleetError
+from shared.heartbeat import Heartbeat
 from shared.instances import FLEET_TAG, STARTED_AT_TAG
-from shared.ledger import Heartbeat, Ledger
+from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.ticks import TICK_KEY, LastTick
 from stored_reports import failed_job, run_report, skipped_report, store

@@ -1,4 +1,4 @@
-"""Keys: each is either none of the fleet's, or is understood so that the same key can be built from what was understood."""
+"""Keys: each is either none of the fleet's, or is understood so that the same key can be built of it again."""
 
 from itertools import product
 from typing import Final

@@ -36,7 +36,7 @@ def samples() -> list[bytes]:
     body = chunk_job(
         bucket=BUCKET, audio_key="users/u/audio/sessions/s/chunk-001.webm", audio_size=1, enqueued_at=AT
     ).to_json()
-    head = {
+    head: dict[str, Any] = {
         "MessageId": "0f0e0d0c",
         "ReceiptHandle": "r",
         "Body": body,
@@ -53,7 +53,7 @@ def samples() -> list[bytes]:
         **head,
         "MessageAttributes": {name: {"StringValue": text, "DataType": "String"} for name, text in said.items()},
     }
-    moved = {**head, "Attributes": {**head["Attributes"], "DeadLetterQueueSourceArn": _ARN}}  # type: ignore[dict-item]
+    moved = {**head, "Attributes": {**head["Attributes"], "DeadLetterQueueSourceArn": _ARN}}
     return [json.dumps(message).encode() for message in (worker, worker, moved, {**head, "Body": "hello"})]
 
 

@@ -1,7 +1,7 @@
 """Job messages: a body is a job that stays within its session and can be worked on, or it gets a known reason."""
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -14,6 +14,9 @@ from shared.messages import ChunkJob, chunk_job, parse_job
 from tests.faults.fuzz.fixed import AT, BUCKET, SETTINGS, FixedClock
 from tests.faults.fuzz.strategies import anything, json_bytes
 from tests.faults.fuzz.target import Target, require
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 REASONS: Final = frozenset(
     {
@@ -53,12 +56,13 @@ _TOKENS: Final = (
 class _Recording:
     """Stands where DynamoDB is: what arrives here has passed boto3's own serializer."""
 
-    def update_item(self, *, ExpressionAttributeValues: dict[str, Any], **_asked: Any) -> None:
-        numbers = [value["N"] for value in ExpressionAttributeValues.values() if "N" in value]
+    def update_item(self, **asked: Any) -> None:
+        values: dict[str, dict[str, Any]] = asked["ExpressionAttributeValues"]
+        numbers = [value["N"] for value in values.values() if "N" in value]
         require(all(len(number.lstrip("-")) <= _MOST_DIGITS for number in numbers), "DynamoDB takes 38 digits")
 
 
-_LEDGER: Final = Ledger(_Recording(), SETTINGS, FixedClock(AT))  # type: ignore[arg-type] # it has what is called of it
+_LEDGER: Final = Ledger(cast("DynamoDBClient", _Recording()), SETTINGS, FixedClock(AT))
 
 
 def samples() -> list[bytes]:
