@@ -17,6 +17,7 @@ from consumer.model import resolve_model_dir
 from deploy.local.fill import ChunkResult, Fill, FillResult, Options, Phase, Watcher
 from deploy.local.recordings import Recordings, read_recordings
 from shared.clock import SystemClock, human_duration
+from shared.logs import configure_logging
 
 _MOST_FAILED_SHOWN = 20
 _EXIT_INTERRUPTED = 130
@@ -43,6 +44,7 @@ def local(directory: Path, *, model: str, workers: int, as_json: bool) -> None:
 
     Exit codes: 0 nothing is missing any more, 1 something failed, 2 wrong use, 130 interrupted (run it again).
     """
+    configure_logging("warning")  # on stderr: the result is alone on stdout, whatever goes wrong
     recordings = read_recordings(directory)
     console = Console(stderr=as_json)
     clock = SystemClock()

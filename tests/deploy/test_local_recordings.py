@@ -18,6 +18,7 @@ def test_the_folder_is_read_as_the_scanner_reads_the_bucket(tmp_path: Path) -> N
     assert recordings.sessions == 4
     assert recordings.gaps == 24
     assert [(s.user_id, len(s.gaps)) for s in recordings.with_gaps] == [("alice", 4), ("bob", 10), ("carol", 10)]
+    assert recordings.unfinished == ("users/alice/audio/sessions/2026-03-02-complete",)
     assert recordings.ignored == ("users/alice/notes.txt",)
     assert len(recordings.keys) == 40 + 16
 

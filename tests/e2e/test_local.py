@@ -51,12 +51,14 @@ def test_broken_chunks_fail_with_their_reasons_and_all_others_are_filled(tmp_pat
     (folder / "chunk-004.webm").write_bytes(bytes(range(256)) * 40)
     (folder / "chunk-005.webm").write_bytes(b"<!DOCTYPE html><html><body>504</body></html>")
     (folder / "notes.txt").write_text("not of the layout")
+    # and a session that lacks only its own transcript, which the scan makes
+    unfinished = add_session(tmp_path, "bob", "s2")
     # when
     ran = scribefleet("local", str(tmp_path), "--json")
     # then
     assert ran.returncode == 1, ran.stderr
     result = json.loads(ran.stdout)
-    assert (result["sessions"], result["gaps"], result["filled"], result["failed"]) == (1, 6, 2, 4)
+    assert (result["sessions"], result["gaps"], result["filled"], result["failed"]) == (2, 6, 2, 4)
     reasons = {chunk["chunk"]: (chunk["reason"] or "").split(":")[0] for chunk in result["chunks"]}
     assert reasons == {
         "002": "audio-empty",
@@ -72,6 +74,7 @@ def test_broken_chunks_fail_with_their_reasons_and_all_others_are_filled(tmp_pat
     assert read_json(report)["status"] == "partial"
     whole_session = read_json(folder / "transcription.json")
     assert (whole_session["status"], whole_session["missingChunks"]) == ("partial", ["002", "003", "004", "005"])
+    assert read_json(tmp_path / unfinished / "transcription.json")["status"] == "completed"
     assert {error["chunk"] for error in read_json(report)["errors"]} == {"002", "003", "004", "005"}
     assert report.with_suffix(".html").read_text().startswith("<!")
 
