@@ -20,7 +20,7 @@ from shared.instances import HOLD_TAG
 from world_eyes import Blindness, Watched
 
 LIMIT = timedelta(minutes=3)
-# Once the faults are over. The longest way to work: a worker that has just fallen silent holds the only place (silent
+# Once the faults are over, and no zone rests any more. The longest way to work: a worker that has just fallen silent holds the only place (silent
 # limit), is marked, is rebooted a minute later, boots, and waits for the lease of what it had in hand. The longest way
 # to an end: all that, once more silent after it, and the stop; or work, and then the idle limit.
 WORK_WITHIN = 2 * LIMIT + timedelta(minutes=6)
@@ -282,7 +282,8 @@ class FleetMachine(RuleBasedStateMachine):
             return
         self._faults_end()
         while self.world.depth.total:
-            self._until(self._more_is_done(), WORK_WITHIN, "work waits, the lock is free, and nobody works")
+            within = WORK_WITHIN + self.watched.zones_rest()
+            self._until(self._more_is_done(), within, "work waits, the lock is free, and nobody works")
         self._until(lambda: not self.world.running(ours=True), ENDS_WITHIN, "a GPU runs for nothing")
 
     def _faults_end(self) -> None:

@@ -5,7 +5,7 @@ The tick, the plan, the record and the providers are the real ones.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from autoscaler.model import Instance, Observation, Outcome, Policy, Sighting
@@ -108,6 +108,13 @@ class Watched:
         return self.provider.see(found).instances
 
     # --- the record
+
+    def zones_rest(self) -> timedelta:
+        """How long no start is tried in some zone, which had no capacity when it was last asked."""
+        now = self.world.time.now()
+        return max(
+            (block.until - now for block in self._record.zones.values() if block.until > now), default=timedelta()
+        )
 
     def read(self) -> TickRecord:
         if self.blind.ledger:
