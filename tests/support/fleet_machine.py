@@ -20,9 +20,10 @@ from shared.instances import HOLD_TAG
 from world_eyes import Blindness, Watched
 
 LIMIT = timedelta(minutes=3)
-# Once the faults are over, and no zone rests any more. The longest way to work: a worker that has just fallen silent holds the only place (silent
-# limit), is marked, is rebooted a minute later, boots, and waits for the lease of what it had in hand. The longest way
-# to an end: all that, once more silent after it, and the stop; or work, and then the idle limit.
+# Once the faults are over, and no zone rests any more. The longest way to work: a worker that has just fallen silent
+# holds the only place (silent limit), is marked, is rebooted a minute later, boots, and waits for the lease of what it
+# had in hand. The longest way to an end: all that, once more silent after it, and the stop; or work, and then the idle
+# limit.
 WORK_WITHIN = 2 * LIMIT + timedelta(minutes=6)
 ENDS_WITHIN = 4 * LIMIT + timedelta(minutes=6)
 
