@@ -20,10 +20,10 @@ faults: .venv/dev ## break everything that can break, one after the other, and s
 	$(BIN)/python -m tests.faults --json build/faults/faults.json
 
 soak: .venv/dev ## half an hour of random faults under random load; replayable from the seed it prints
-	$(BIN)/python -m tests.faults.soak --minutes 30
+	$(BIN)/python -m tests.faults.soak --minutes 30 --json build/soak/soak.json
 
 load: .venv/dev ## ten thousand jobs through four workers, with faults
-	$(BIN)/python -m tests.faults.load --jobs 10000 --workers 4
+	$(BIN)/python -m tests.faults.load --jobs 10000 --workers 4 --json build/load/load.json
 
 lint: .venv/dev ## check style, the template, and the host's scripts, container and services
 	$(BIN)/ruff check $(SOURCES)

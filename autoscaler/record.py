@@ -24,6 +24,8 @@ _SHORTEST_BILL = timedelta(minutes=1)
 _BACK_OFF_MINUTES = (1, 2, 4, 8, 15)
 # Blocks that ended this long ago are forgotten: the next one is a first again.
 _FORGET = timedelta(hours=1)
+# A start is remembered for longer than EC2 takes to show it.
+_FORGET_START = timedelta(minutes=5)
 
 
 class ZoneBlock(WireModel):
@@ -41,6 +43,7 @@ class TickRecord(LastTick):
         held_since: since when each tick has seen the lock held; absent when the last one saw it free.
         last_start, last_work, last_sighting: as in the observation; members of a group leave no trace but these.
         surplus: as the last plan told it.
+        starts: instance id -> when a tick last started it, a moment ago.
     """
 
     version: int = 0
@@ -50,6 +53,7 @@ class TickRecord(LastTick):
     last_sighting: AwareDatetime | None = None
     surplus: Surplus | None = None
     zones: Mapping[str, ZoneBlock] = {}
+    starts: Mapping[str, AwareDatetime] = {}
 
     def after(self, observation: Observation, now: datetime) -> "TickRecord":
         """The record as the tick that saw `observation` at `now` writes it."""
@@ -66,6 +70,7 @@ class TickRecord(LastTick):
         if observation.sighting is Sighting.MESSAGE:
             fields["last_sighting"] = now
         fields["zones"] = {zone: block for zone, block in self.zones.items() if now - _FORGET < block.until}
+        fields["starts"] = {name: begun for name, begun in self.starts.items() if now - begun < _FORGET_START}
         return self.model_copy(update=fields)
 
     def with_zones(self, instances: Iterable[Instance], outcome: Outcome, fleet: str, now: datetime) -> "TickRecord":
@@ -83,6 +88,12 @@ class TickRecord(LastTick):
             zones[zone] = ZoneBlock(failures=failures, until=now + back_off(fleet, zone, failures))
         return self if zones == self.zones else self.model_copy(update={"zones": zones, "version": self.version + 1})
 
+    def with_starts(self, outcome: Outcome, now: datetime) -> "TickRecord":
+        """The record after a tick that has decided at `now`: what it started, it may not see for a moment."""
+        if not outcome.started:
+            return self
+        return self.model_copy(update={"starts": {**self.starts, **dict.fromkeys(outcome.started, now)}})
+
     def telling(self, decision: str, reason: str) -> "TickRecord":
         """The record that says what the tick came to, for people; the next tick does not read it."""
         return self.model_copy(update={"decision": str(decision), "reason": reason})
@@ -93,6 +104,7 @@ class TickRecord(LastTick):
         known = observation.instances is not None
         return replace(
             observation,
+            instances=tuple(map(self._as_started, observation.instances or ())) if known else None,
             oldest_waits=waits,
             gpu_seconds_today=self._of(_day(now)) if known else None,
             lock_held_for=now - (self.held_since or now),
@@ -102,6 +114,17 @@ class TickRecord(LastTick):
             last_sighting=self.last_sighting,
             surplus=self.surplus,
         )
+
+    def _as_started(self, instance: Instance) -> Instance:
+        """The instance with the mark of the start that the record knows of, where EC2 does not show that mark yet.
+
+        Taken for one that is stopped, it would be started again: that start would put its own mark over the first one,
+        find the instance started by somebody else, and take the mark back. Nobody would ever stop that GPU.
+        """
+        begun = self.starts.get(instance.id)
+        if begun is None or instance.state != "stopped" or (instance.owned_since and instance.owned_since >= begun):
+            return instance
+        return replace(instance, owned_since=begun)
 
     def _of(self, day: date) -> float:
         return self.gpu_seconds if self.counted_until and _day(self.counted_until) == day else 0

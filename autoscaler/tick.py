@@ -179,13 +179,13 @@ class Autoscaler:
         return decided.record is not None and not self._write(decided.record)
 
     def _complete_record(self, decided: _Decided, result: TickResult) -> None:
-        """Write once more what only acting has shown: full zones, and a reason other than the plan's."""
+        """Write once more what only acting has shown: starts, full zones, and a reason other than the plan's."""
         before = decided.record
         if before is None:
             return
         instances = decided.observation.instances or ()
         after = before.with_zones(instances, result.outcome, self.fleet, self._clock.now())
-        after = after.telling(result.decision, result.reason)
+        after = after.with_starts(result.outcome, decided.now).telling(result.decision, result.reason)
         if after != before:
             self._write(after.model_copy(update={"version": before.version + 1}))
 

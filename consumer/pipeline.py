@@ -218,7 +218,7 @@ class Pipeline:
         except TranscriberBrokenError as error:
             log.error("transcriber_broken", error=str(error))
             self._break()
-            self._hand_back(jobs)
+            self._broken_by(jobs, error)
         except (PermanentJobError, Aborted) as error:
             self._failed(jobs, error)
         except Exception as error:  # noqa: BLE001 - as above
@@ -267,6 +267,19 @@ class Pipeline:
         self._ended(ended, [job.prepared.job for job in jobs])
         if self._worker.broken:
             self._break()
+
+    def _broken_by(self, jobs: Sequence[Waiting], error: TranscriberBrokenError) -> None:
+        """The jobs that the model had when it broke go back; one that it had alone may be what breaks it each time.
+
+        The model has heard its self-test in this process. Without an end such a job would break process after process,
+        until SQS took it away with no reason.
+        """
+        if len(jobs) > 1 or jobs[0].prepared.message.receives < self._settings.max_receives:
+            self._hand_back(jobs)
+            return
+        self._failed(
+            jobs, PermanentJobError("attempts-exhausted", f"the model broke while it heard this alone: {error}")
+        )
 
     def _break(self) -> None:
         """The process has to end: nothing begins any more, and what is in hand goes back."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.errors import AWS_ERRORS, is_missing
+from shared.errors import AWS_ERRORS, TransientError, is_missing
 from shared.messages import ChunkJob
 from shared.storage import put_if_absent, put_if_unchanged
 from shared.transcripts import ChunkTranscript
@@ -54,9 +54,18 @@ def publish(s3: "S3Client", job: ChunkJob, transcript: ChunkTranscript, replaces
     """Write the transcript if nothing has changed since `replaces` was looked up.
 
     Returns:
-        False when another writer was faster: its result stands. Raises what boto3 raises.
+        False when another writer was faster: its result stands.
+
+    Raises:
+        TransientError: S3 refused the write, and nothing stands: what stood was deleted meanwhile. Else what boto3
+            raises.
     """
     body = transcript.to_json().encode()
     if replaces is None:
-        return put_if_absent(s3, job.bucket, job.transcript_key, body, "application/json")
-    return put_if_unchanged(s3, job.bucket, job.transcript_key, body, "application/json", replaces.etag)
+        written = put_if_absent(s3, job.bucket, job.transcript_key, body, "application/json")
+    else:
+        written = put_if_unchanged(s3, job.bucket, job.transcript_key, body, "application/json", replaces.etag)
+    # The job's message is deleted next: by its own look, not by what a refusal suggests, the transcript is there.
+    if not written and existing_transcript(s3, job) is None:
+        raise TransientError("the write was refused, and no transcript stands")
+    return written

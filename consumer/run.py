@@ -2,7 +2,8 @@
 
 Shutdown order, and why: announce draining, so that the autoscaler stops counting on this instance; poll once more,
 for a job that came before the announcement; look at the lock again, since a live session may have begun and no
-instance is stopped while it lasts; write the report, which nobody could write later; only then stop the instance.
+instance is stopped while it lasts; write the report, which nobody could write later; only then, and only if the lock is
+still free, stop the instance.
 """
 
 from collections.abc import Mapping
@@ -137,6 +138,14 @@ class Runner:
         if not room:
             pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
             return True
+        room = self.worker.breaker.room(room, idle=was_idle)
+        if not room:
+            pipeline.settle()
+            if was_idle:
+                self._stop.wait(_LOOK_SECONDS)
+            else:
+                pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.idle)
+            return True
         # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
         messages = self._receive(room, wait=pipeline.settled)
         if messages:
@@ -227,8 +236,12 @@ class Runner:
         if last is None or last or self._stop.requested or self._gate.look().held:
             return False
         owned = self._report("ended")
-        if owned and self._instance and self._instance.stop():
-            return True
+        if owned and self._instance:
+            # Once more: a live session may have begun while the report was written.
+            if self._gate.look().held:
+                return False
+            if self._instance.stop():
+                return True
         self._becomes("idle")
         return self._until_empty
 

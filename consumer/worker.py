@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from consumer.audio import DecodedAudio
+from consumer.breaker import Breaker
 from consumer.jobqueue import JobQueue, Message
 from consumer.leases import LeaseKeeper
 from consumer.metrics import WorkerMetrics
@@ -23,7 +24,7 @@ from consumer.session_audio import SessionAudio
 from consumer.transcriber import Aborted
 from consumer.windows import Heard
 from shared.clock import Clock, iso
-from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code
+from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, parse_job
 from shared.notify import Notifier, nobody
@@ -74,6 +75,7 @@ class Worker:
 
     Attributes:
         metrics: absent where nobody reads metrics from the log.
+        breaker: knows of jobs that AWS failed; who receives asks it.
     """
 
     worker_id: str
@@ -87,8 +89,12 @@ class Worker:
     retrier: Retrier
     metrics: WorkerMetrics | None = None
     notifier: Notifier = field(default_factory=nobody)
+    breaker: Breaker = field(init=False)
     _unexpected: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(self.clock)
 
     @property
     def broken(self) -> bool:
@@ -168,6 +174,7 @@ class Worker:
     def _done(self, message: Message, record: JobRecord) -> JobRecord:
         self.leases.drop([message])
         self.retrier(self.queue.delete, message)
+        self.breaker.worked()
         with self._counting:
             self._unexpected = 0
         return record
@@ -229,9 +236,12 @@ class Worker:
         )
 
     def _retry_later(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        """Redelivery with growing delay, then the dead-letter queue."""
+        """Redelivery with growing delay, then the dead-letter queue, but not for what is AWS's fault alone."""
         what = error_code(error) or type(error).__name__
-        if message.receives >= self.settings.max_receives:
+        outage = is_outage(error)
+        if job and outage:
+            self.breaker.failed(lambda: existing_transcript(self.s3, job))
+        if message.receives >= self.settings.max_receives and not outage:
             exhausted = PermanentJobError("attempts-exhausted", f"failed {message.receives} times, last with {what}")
             return self._dead_letter(message, job, exhausted)
         backoff = self.settings.retry_backoff_seconds * 2 ** (message.receives - 1)

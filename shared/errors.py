@@ -91,6 +91,22 @@ RETRYABLE_CODES = frozenset(
     }
 )
 
+# Who calls is refused, whatever is asked for: credentials that have run out, and a clock that is off.
+_REFUSED_CALLERS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "UnrecognizedClientException",
+    }
+)
+
+# S3's answers to conditional writes that met another writer.
+_RACES = frozenset({409, 412})
+
 # No answer, or none that can be used. A role's credentials are renewed from the metadata service, which can be away for
 # a moment as any other; a checksum that does not fit and an answer that cannot be parsed are bytes lost on the way.
 _NO_ANSWER = (
@@ -154,3 +170,13 @@ def is_retryable(error: BaseException) -> bool:
     if isinstance(error, (TransientError, *_NO_ANSWER)):
         return True
     return error_code(error) in RETRYABLE_CODES or http_status(error) >= 500
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether any other call would have failed as well: the service is away or overloaded, or refuses the caller.
+
+    Then nothing is known against the job that met it. A write that raced with another is retryable and no outage.
+    """
+    if isinstance(error, TransientError) or http_status(error) in _RACES:
+        return False
+    return is_retryable(error) or error_code(error) in _REFUSED_CALLERS

@@ -2,8 +2,8 @@
 
 Several may do so at the same time. Each file is a compare-and-swap on what the folder's listing showed, and it goes on
 until what stands is made of all transcripts that exist. Each file carries the digest of its inputs as S3 metadata, so
-that a session with nothing new costs a LIST and a HEAD a file. `transcription.json` comes last of the transcript's
-files: who finds it finds the others.
+that a session with nothing new costs a LIST and a HEAD a file. `transcription.json` comes last of all: who finds it
+finds the others and what metadata.json says of them, and a scan takes a session without it for one that is left to do.
 """
 
 from collections.abc import Callable
@@ -178,9 +178,15 @@ class SessionFinaliser:
 
     def _write(self, folder: SessionFolder, made: _Made) -> bool:
         """Write all files; returns False as soon as one has changed since the folder was listed."""
-        for name in TRANSCRIPT_NAMES:
-            if not self._put(folder, name, made):
-                return False
+        *others, last = TRANSCRIPT_NAMES
+        return (
+            all(self._put(folder, name, made) for name in others)
+            and self._tell(folder, made)
+            and self._put(folder, last, made)
+        )
+
+    def _tell(self, folder: SessionFolder, made: _Made) -> bool:
+        """Say in metadata.json, where there is one, how the transcript stands; returns False if it has changed."""
         if not folder.has_metadata:
             return True
         metadata = read_metadata(self._s3, self._bucket, folder.session_path)

@@ -1,5 +1,6 @@
 """What ticks tell each other: the waiting time, the day's GPU seconds, the zones that rest."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -239,3 +240,27 @@ def test_given_an_older_heartbeat_or_none_then_the_last_work_stays() -> None:
 def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_that_did_not_changes_nothing() -> None:
     record = TickRecord().after(seen(sighting=Sighting.MESSAGE), at(1)).after(seen(sighting=Sighting.NOTHING), at(2))
     assert record.recalled(seen(), at(2)).last_sighting == at(1)
+
+
+# --- starts that EC2 does not show yet
+
+
+def test_given_a_start_whose_mark_is_not_shown_yet_then_it_is_known_from_the_record() -> None:
+    record = TickRecord().with_starts(Outcome(started=("i-1",)), at(10)).after(seen(visible=1), at(10.2))
+    before = run(0, 5, owned=False)
+    (instance,) = record.recalled(seen(before), at(10.2)).instances or ()
+    assert instance == replace(before, owned_since=at(10))
+
+
+def test_given_a_later_mark_or_a_run_that_shows_then_the_record_changes_nothing() -> None:
+    record = TickRecord().with_starts(Outcome(started=("i-1", "i-2")), at(10))
+    later = replace(run(0, 5), owned_since=at(10.1))
+    by_a_person = run(12, owned=False, name="i-2")
+    assert record.recalled(seen(later, by_a_person), at(13)).instances == (later, by_a_person)
+
+
+def test_given_a_start_of_a_while_ago_then_it_is_forgotten() -> None:
+    record = TickRecord().with_starts(Outcome(started=("i-1",)), at(10))
+    assert record.after(seen(), at(14)).starts == {"i-1": at(10)}
+    assert record.after(seen(), at(15)).starts == {}
+    assert record.with_starts(Outcome(), at(11)) is record

@@ -261,6 +261,34 @@ def test_a_broken_model_ends_the_process_and_gives_everything_back(crew: "MakeCr
     assert {one.ledger_status(job) for job in jobs} == {"queued"}
 
 
+def test_a_job_that_breaks_the_model_alone_is_not_given_back_for_ever(crew: "MakeCrew") -> None:
+    one = crew(until_empty=False, max_receives=1)
+    jobs = [one.job(session=f"s{n}") for n in range(2)]  # either may come first
+
+    def break_down(_: Speech) -> Transcription:
+        raise TranscriberBrokenError("out of memory also at lower cost")
+
+    hears(one.transcriber, break_down)
+    with pytest.raises(WorkerBrokenError):
+        one.runner.run()
+    assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
+    assert {one.ledger_status(job) for job in jobs} == {"failed", "queued"}
+    assert one.waiting() == (1, 0)
+
+
+def test_jobs_that_the_model_had_together_when_it_broke_all_go_back(crew: "MakeCrew") -> None:
+    one = crew(until_empty=False, max_receives=1)
+    jobs = queue(one, [2, 3])
+
+    def break_down(_: Speech) -> Transcription:
+        raise TranscriberBrokenError("out of memory also at lower cost")
+
+    hears(one.transcriber, break_down)
+    with pytest.raises(WorkerBrokenError):
+        one.runner.run()
+    assert one.waiting() == (len(jobs), 0)
+
+
 def test_a_second_request_to_stop_gives_the_window_in_hand_back(crew: "MakeCrew") -> None:
     one = crew(drain_seconds=0)
     [job] = queue(one, [2])

@@ -7,7 +7,7 @@ import pytest
 from shared.messages import ChunkJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.consumer.conftest import MakeCrew, OnLog, Refuse
@@ -159,6 +159,32 @@ def test_a_lock_taken_while_draining_keeps_the_instance(
     one.clock.on_sleep = one.stop.request
     one.runner.run()
     assert state_of(mine) == "running"
+
+
+def test_a_lock_taken_while_the_report_is_written_keeps_the_instance_until_it_is_released(
+    crew: "MakeCrew", instance: "Callable[..., str]", state_of: "Callable[[str], str]"
+) -> None:
+    mine = instance(owned=True)
+    one = crew(instance_id=mine, until_empty=False)
+    one.job()
+
+    def on_report(params: "Mapping[str, Any]", **_: object) -> None:
+        if params["url_path"].endswith(".html"):
+            one.lock.take("bob", "live-1")
+
+    one.runner.worker.s3.meta.events.register("before-call.s3.PutObject", on_report)
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(state_of(mine))
+        if len(seen) == 3:
+            one.lock.release("bob", "live-1")
+
+    one.clock.on_sleep = look
+    one.runner.run()
+    assert seen == ["running"] * 3
+    assert state_of(mine) == "stopped"
+    assert len(one.reports()) == 1
 
 
 def test_a_request_to_stop_finishes_the_window_in_hand_and_gives_the_rest_back_at_once(

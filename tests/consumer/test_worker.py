@@ -203,12 +203,25 @@ def test_a_job_that_failed_too_often_goes_to_the_dead_letter_queue_with_the_last
 ) -> None:
     one = crew(max_receives=2, retry_backoff_seconds=0, lock_enabled=False)
     job = one.job()
-    refuse(one.cloud.s3, "s3.GetObject", "SlowDown", 503)
+    refuse(one.cloud.s3, "s3.GetObject", "AccessDenied", 403)
     one.work()
     one.work()
     assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
     assert one.ledger_status(job) == "failed"
-    assert "SlowDown" in one.runner.record.errors[0].detail
+    assert "AccessDenied" in one.runner.record.errors[0].detail
+
+
+@pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("ExpiredToken", 400), ("RequestTimeTooSkewed", 403)])
+def test_an_outage_is_not_held_against_a_job_however_often_it_strikes(
+    crew: "MakeCrew", refuse: "Refuse", code: str, status: int
+) -> None:
+    one = crew(max_receives=1, retry_backoff_seconds=0, lock_enabled=False)
+    one.job()
+    refuse(one.cloud.s3, "s3.GetObject", code, status)
+    one.work()
+    one.work()
+    assert one.dead_letters() == []
+    assert one.waiting() == (1, 0)
 
 
 def test_an_access_that_is_denied_is_not_retried_in_place(crew: "MakeCrew", refuse: "Refuse") -> None:

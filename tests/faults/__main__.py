@@ -1,6 +1,6 @@
-"""`python -m tests.faults`: runs the matrix of faults, shows what came of each; exit code 0 if every promise holds.
+"""`python -m tests.faults`: runs the matrix of faults, then fuzzes the parsers; exit code 0 if every promise holds.
 
-`--only NAME --seed N` replays one. Logs, journal and verdict of a fault that broke something stay in the workspace.
+`--only NAME --seed N` replays one fault. Logs, journal and verdict of one that broke something stay in the workspace.
 """
 
 import signal
@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from tests.faults.catalogue import all_faults, chosen, find
+from tests.faults.fuzz import shown
+from tests.faults.fuzz.regressions import save
+from tests.faults.fuzz.run import FuzzOutcome, fuzz_all
 from tests.faults.harness.outcome import Outcome
 from tests.faults.harness.slots import Runner
 from tests.faults.harness.table import to_json, to_markdown, to_table, with_matrix
@@ -30,6 +33,8 @@ _WORKSPACE: Final = Path("build/faults")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of everything that is drawn.")
 @click.option("--jobs-in-parallel", "slots", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--minutes", type=float, default=19.0, show_default=True, help="No fault begins after that.")
+@click.option("--fuzz/--no-fuzz", default=True, help="A run of chosen faults fuzzes nothing in any case.")
+@click.option("--fuzz-inputs", type=click.IntRange(min=1), default=100_000, show_default=True, help="For each parser.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcomes there.")
 @click.option("--page", type=click.Path(path_type=Path), help="Renew the matrix in this page.")
 @click.option("--workspace", type=click.Path(path_type=Path), default=_WORKSPACE, show_default=True)
@@ -41,6 +46,8 @@ def main(
     seed: int,
     slots: int,
     minutes: float,
+    fuzz: bool,
+    fuzz_inputs: int,
     json_file: Path | None,
     page: Path | None,
     workspace: Path,
@@ -59,25 +66,39 @@ def main(
     # A log is wide, and a row that is folded is hard to read.
     console = Console(width=None if sys.stdout.isatty() else 180)
     began = time.monotonic()
-    runner = Runner(
-        find,
-        seed,
-        workspace,
-        slots=slots,
-        limit_seconds=minutes * 60,
-        on_outcome=_progress(console, len(faults), workspace),
-    )
+    told = _progress(console, len(faults), workspace)
+    runner = Runner(find, seed, workspace, slots=slots, limit_seconds=minutes * 60, on_outcome=told)
     outcomes = runner.run(faults)
-    seconds = time.monotonic() - began
     console.print(to_table(outcomes))
+    fuzzed = _fuzzed(console, fuzz_inputs, seed, slots) if fuzz and not (patterns or quick) else []
+    seconds = time.monotonic() - began
     console.print(f"seed {seed}, {seconds:.0f} s")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(to_json(outcomes, seed, seconds), encoding="utf-8")
+        json_file.write_text(to_json(outcomes, seed, seconds, shown.to_rows(fuzzed)), encoding="utf-8")
     if page:
-        text = page.read_text(encoding="utf-8") if page.exists() else ""
-        page.write_text(with_matrix(text, to_markdown(outcomes)), encoding="utf-8")
-    sys.exit(0 if all(outcome.holds for outcome in outcomes) else 1)
+        _renew(page, outcomes, fuzzed)
+    holds = all(outcome.holds for outcome in outcomes) and all(outcome.holds for outcome in fuzzed)
+    sys.exit(0 if holds else 1)
+
+
+def _renew(page: Path, outcomes: Sequence[Outcome], fuzzed: Sequence[FuzzOutcome]) -> None:
+    """Put the tables into the page in place of those that it has."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    matrix = to_markdown(outcomes) + (f"\n{shown.to_markdown(fuzzed)}" if fuzzed else "")
+    page.write_text(with_matrix(text, matrix), encoding="utf-8")
+
+
+def _fuzzed(console: Console, inputs: int, seed: int, processes: int) -> list[FuzzOutcome]:
+    """Give every parser its inputs, show what they came to, keep what failed."""
+    outcomes = fuzz_all(inputs, seed, processes)
+    console.print(shown.to_table(outcomes))
+    for outcome in outcomes:
+        for paragraph in shown.told(outcome):
+            console.print(escape(paragraph), style="bold red", soft_wrap=True)
+        for failure in outcome.failures:
+            console.print(f"    kept as {save(outcome.target, failure.data)}", soft_wrap=True)
+    return outcomes
 
 
 def _progress(console: Console, total: int, workspace: Path) -> Callable[[Outcome], None]:

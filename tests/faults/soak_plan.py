@@ -1,52 +1,32 @@
 """What happens in a soak, and when: drawn ahead from one seed, so that a soak can be replayed.
 
-Pure: the same seed, length and number of workers always give the same plan. Carrying it out is `soak`'s business; what
-the machine's speed makes of it is not in the plan.
+Pure: the same seed, length and number of workers always give the same plan. Carrying it out is the business of
+`soak_course`; what the machine's speed makes of it is not in the plan. What the kinds of blows do is in `soak_blows`.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
-from shared.layout import LOCK_KEY
-from tests.faults.harness.effects import (
-    CONFLICT,
-    INTERNAL,
-    NO_CAPACITY,
-    SLOW_DOWN,
-    SQS_THROTTLED,
-    THROTTLED,
-    Delay,
-    DeliverTwice,
-    Order,
-    Reorder,
-    Reset,
-    StaleReceipt,
-    Swallow,
-    Truncate,
-    Twice,
-)
-from tests.faults.harness.rules import Rule
-
-# Faults of the lock's object are a kind of their own, as the recorder's calls would be struck, too.
-_NOT_THE_LOCK: Final = rf"^(?!{LOCK_KEY})"
-_RECORDING: Final = "^users/"
+from tests.faults.soak_blows import DEEDS, RULES
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A session is stored; times are seconds from the soak's start.
+    """Chunks of a session are stored; times are seconds from the soak's start.
 
     Attributes:
-        chunks: how many it has, numbered from 1.
-        live: those that the live path has transcribed.
+        first, last: the numbers of its chunks. A session can be recorded in several parts.
+        live: those that the live path has transcribed; never all of them.
     """
 
     at: float
     user: str
     session: str
-    chunks: int
+    first: int
+    last: int
     live: tuple[int, ...]
 
 
@@ -78,42 +58,14 @@ class Plan:
     blows: tuple[Blow, ...]
 
 
-DEEDS: Final = ("kill", "terminate", "pause", "live-session", "spot-notice")
-"""What is done to processes, hosts and the lock."""
-
-RULES: Final[Mapping[str, Callable[[str, float], Rule]]] = {
-    "s3-slow-down": lambda _, share: Rule("s3:*", SLOW_DOWN, target=_NOT_THE_LOCK, probability=share),
-    "s3-internal-error": lambda _, share: Rule("s3:*", INTERNAL, target=_NOT_THE_LOCK, probability=share),
-    "s3-delay": lambda _, share: Rule("s3:*", Delay(2 * share), target=_NOT_THE_LOCK, probability=0.5),
-    "s3-reset": lambda _, share: Rule("s3:*", Reset(), target=_NOT_THE_LOCK, probability=share),
-    "s3-answer-lost": lambda _, share: Rule("s3:PutObject", Reset(after=True), target=_RECORDING, probability=share),
-    "s3-put-twice": lambda _, share: Rule("s3:PutObject", Twice("last"), target=_RECORDING, probability=share),
-    "s3-conflict": lambda _, share: Rule("s3:PutObject", CONFLICT, target=_RECORDING, probability=share),
-    "s3-truncated": lambda _, share: Rule("s3:GetObject", Truncate(200), target=_RECORDING, probability=share),
-    "s3-reorder": lambda _, share: Rule("s3:PutObject", Reorder(), target=_RECORDING, probability=share),
-    "lock-unreadable": lambda actor, share: Rule("s3:GetObject", INTERNAL, actor, LOCK_KEY, probability=share),
-    "sqs-throttled": lambda actor, share: Rule("sqs:*", SQS_THROTTLED, actor, probability=share),
-    "sqs-reset": lambda actor, share: Rule("sqs:*", Reset(), actor, probability=share),
-    "sqs-answer-lost": lambda actor, share: Rule("sqs:*", Reset(after=True), actor, probability=share),
-    "sqs-delay": lambda actor, share: Rule("sqs:*", Delay(2 * share), actor, probability=0.5),
-    "delivered-twice": lambda actor, share: Rule("sqs:ReceiveMessage", DeliverTwice(), actor, probability=share),
-    "stale-receipt": lambda actor, share: Rule("sqs:DeleteMessage", StaleReceipt(), actor, probability=share),
-    "ledger-away": lambda _, __: Rule("dynamodb:*", INTERNAL),
-    "ledger-throttled": lambda _, share: Rule("dynamodb:*", THROTTLED, probability=share),
-    "start-refused": lambda _, __: Rule("ec2:StartInstances", NO_CAPACITY),
-    "stop-ignored": lambda _, share: Rule("ec2:StopInstances", Swallow(), probability=share),
-    "model-hangs": lambda actor, _: Rule("model:TranscribeBegin", Order("hang"), actor, times=1),
-    "model-crashes": lambda actor, _: Rule("model:TranscribeBegin", Order("crash"), actor, times=1),
-    "model-out-of-memory": lambda actor, _: Rule("model:TranscribeBegin", Order("memory"), actor, times=1),
-    "model-broken": lambda actor, _: Rule("model:TranscribeBegin", Order("broken"), actor, times=1),
-    "window-fails": lambda actor, _: Rule("model:TranscribeBegin", Order("window"), actor, times=2),
-}
-"""Kind -> the rule for an actor and a share of the calls."""
-
-# Seconds between two; both are drawn evenly from the range.
-_BETWEEN_RECORDINGS: Final = (4.0, 20.0)
-_BETWEEN_BLOWS: Final = (3.0, 12.0)
-_MOST_CHUNKS: Final = 60
+# Seconds between two; all are drawn evenly from their range.
+_BETWEEN_BLOWS: Final = (1.0, 6.0)
+_BETWEEN_PARTS: Final = (1.0, 8.0)
+_IN_A_BURST: Final = (0.0, 1.0)
+# Long enough for instances to stop, and for the next work to meet them while they do.
+_LULL: Final = (5.0, 45.0)
+_MOST_CHUNKS: Final = {"steady": 30, "burst": 80}
+_MOST_PARTS: Final = {"steady": 8, "burst": 4}
 
 
 def plan(seed: int, seconds: float, workers: int) -> Plan:
@@ -127,31 +79,45 @@ def plan(seed: int, seconds: float, workers: int) -> Plan:
     return Plan(seed, seconds, tuple(_recordings(draw, seconds)), tuple(_blows(draw, seconds, workers)))
 
 
-def _recordings(draw: random.Random, seconds: float) -> list[Recording]:
-    found: list[Recording] = []
-    at = 0.0  # there is work from the first second on
+def _recordings(draw: random.Random, seconds: float) -> Iterator[Recording]:
+    """Steady work, bursts and lulls, in any order; there is work from the first second on."""
+    recorded: dict[tuple[str, str], int] = {}
+    at = 0.0
     while at < seconds:
-        chunks = draw.randint(1, _MOST_CHUNKS)
-        live = tuple(n for n in range(1, chunks + 1) if draw.random() < 0.2)
-        user = f"user-{draw.randint(1, 5)}"
-        found.append(Recording(round(at, 2), user, f"session-{len(found) + 1}", chunks, live))
-        at += draw.uniform(*_BETWEEN_RECORDINGS)
-    return found
+        weather = draw.choice(("steady", "burst"))
+        for _ in range(draw.randint(1, _MOST_PARTS[weather])):
+            if at >= seconds:
+                return
+            yield _part(draw, at, recorded, draw.randint(1, _MOST_CHUNKS[weather]))
+            at += draw.uniform(*(_IN_A_BURST if weather == "burst" else _BETWEEN_PARTS))
+        at += draw.uniform(*_LULL) if draw.random() < 0.5 else 0.0
 
 
-def _blows(draw: random.Random, seconds: float, workers: int) -> list[Blow]:
-    kinds = (*DEEDS, *DEEDS, *RULES)  # what is done to processes comes twice as often as any one rule
-    found: list[Blow] = []
+def _part(draw: random.Random, at: float, recorded: dict[tuple[str, str], int], chunks: int) -> Recording:
+    """A new session, or more of one that is there; `recorded` has each session's last chunk."""
+    if recorded and draw.random() < 0.2:
+        user, session = draw.choice(sorted(recorded))
+    else:
+        user, session = f"user-{draw.randint(1, 5)}", f"session-{len(recorded) + 1}"
+    first = recorded.get((user, session), 0) + 1
+    last = recorded[user, session] = first + chunks - 1
+    gap = draw.randint(first, last)
+    live = tuple(number for number in range(first, last + 1) if draw.random() < 0.2 and number != gap)
+    return Recording(round(at, 2), user, session, first, last, live)
+
+
+def _blows(draw: random.Random, seconds: float, workers: int) -> Iterator[Blow]:
+    """Each kind once before any comes again, so that a soak of some length brings all of them, and in mixed company."""
     at = draw.uniform(*_BETWEEN_BLOWS)
-    while at < seconds:
-        found.append(
-            Blow(
+    for _ in count():
+        for kind in draw.sample(kinds := (*DEEDS, *RULES), len(kinds)):
+            if at >= seconds:
+                return
+            yield Blow(
                 at=round(at, 2),
-                kind=draw.choice(kinds),
+                kind=kind,
                 worker=draw.randint(1, workers),
                 seconds=round(draw.uniform(1.0, 10.0), 2),
                 share=round(draw.uniform(0.05, 0.4), 2),
             )
-        )
-        at += draw.uniform(*_BETWEEN_BLOWS)
-    return found
+            at += draw.uniform(*_BETWEEN_BLOWS)

@@ -209,9 +209,26 @@ def test_the_recorder_may_write_the_lock_and_audio() -> None:
     assert violations(evidence) == []
 
 
+def test_a_worker_that_is_killed_between_a_dead_letter_and_the_end_of_its_job_may_leave_a_second_letter() -> None:
+    send = entry("sqs:SendMessage", "scribefleet-dead-letter")
+    evidence = with_calls(dead(good(), LETTER, LETTER), send)
+    assert violations(evidence)
+    assert violations(replace(evidence, exits=(Exit("worker-1", -9),))) == []
+
+
 def test_a_window_that_was_in_hand_when_the_lock_was_taken_may_begin() -> None:
     begin = entry("model:TranscribeBegin", "1/2,3", began=101.5)
     assert violations(replace(with_calls(good(), begin), holds=(Hold("ada", "live", 100, 120),))) == []
+
+
+def test_an_instance_that_was_being_started_when_the_lock_was_taken_may_start() -> None:
+    start = entry("ec2:StartInstances", "i-1", actor="autoscaler", began=103)
+    assert violations(replace(with_calls(good(), start), holds=(Hold("ada", "live", 100, 120),))) == []
+
+
+def test_what_others_have_put_into_the_bucket_is_not_the_fleets_to_judge() -> None:
+    evidence = replace(having(good(), **{OTHER: b"{", "users/readme": b""}), strays=frozenset({OTHER, "users/readme"}))
+    assert violations(evidence) == []
 
 
 LATER = f"{REPORT}-2.json"
@@ -333,6 +350,11 @@ BROKEN: dict[str, tuple[str, Evidence, str]] = {
         having(good(), **{OTHER: b"{}"}),
         f"{OTHER}: not a kind of object",
     ),
+    "an object of others that is gone": (
+        "objects are whole",
+        replace(good(), strays=frozenset({"users/readme"})),
+        "users/readme: is gone",
+    ),
     "half a list of pending jobs": (
         "objects are whole",
         having(good(), **{PENDING_JOBS_KEY: b'{"sessions": ['}),
@@ -379,6 +401,11 @@ BROKEN: dict[str, tuple[str, Evidence, str]] = {
             with_calls(good(), entry("model:TranscribeBegin", "1/2", began=105)), holds=(Hold("ada", "live", 100),)
         ),
         "worker-1 began to transcribe 5.0 s into a hold",
+    ),
+    "an instance that is stopped during a hold": (
+        "holds are respected",
+        replace(with_calls(good(), entry("ec2:StopInstances", "i-1", began=107)), holds=(Hold("ada", "live", 100),)),
+        "worker-1 made StopInstances 7.0 s into a hold",
     ),
     "a report that does not add up": (
         "reports agree",
@@ -428,6 +455,25 @@ BROKEN: dict[str, tuple[str, Evidence, str]] = {
         "worker-1 logged a traceback as warning: odd",
     ),
 }
+
+
+def test_a_line_that_a_full_disk_cut_off_is_nobodys_print() -> None:
+    assert violations(replace(good(), logs={"worker-1": '{"event": "ready"}\n{"event": "chu'})) == []
+
+
+def test_a_chunk_that_was_deleted_before_its_work_is_none_of_its_sessions_any_more() -> None:
+    # given: the session's transcript was made of the other two chunks, which is all that is there
+    letter = Letter(SESSION, "003", "audio-gone")
+    speech = {chunk: read_speech(chunk, transcript(int(chunk))) for chunk in ("001", "002")}
+    made = assemble(SessionInputs("s1", "ada", frozenset({"001", "002"}), speech), 5)
+    names = {f"{SESSION}/transcription.json": to_json(made), f"{SESSION}/transcription.txt": "".join(plain_text(made))}
+    bodies = {name: body.encode() if isinstance(body, str) else body for name, body in names.items()}
+    audio = f"{SESSION}/chunk-003.flac"
+    world = without(having(dead(good(), letter), **bodies), audio)
+    about = "each session's transcript is right"
+    # then: that is right, and would be wrong if the audio were there
+    assert not any(about in each for each in violations(world))
+    assert any(about in each for each in violations(having(world, **{audio: b""})))
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -31,6 +31,13 @@ def test_a_rule_can_be_about_one_actor_and_about_targets_that_hold_an_expression
     assert not Rule("*", Delay(0), target=r"^chunk").matches(PUT)
 
 
+def test_a_rule_can_be_about_what_a_call_s_body_says() -> None:
+    delete = Call("worker-1", "sqs", "DeleteMessage", "jobs", b'{"ReceiptHandle": "r"}')
+    rule = Rule("sqs:*", Delay(0), where=lambda call: "ReceiptHandle" in call.body, nth=1)
+    assert strikes(rule, RECEIVE) == []
+    assert strikes(rule, delete) == [1]
+
+
 def test_the_nth_call_is_struck_and_no_other() -> None:
     assert strikes(Rule("s3:*", Delay(0), nth=3)) == [3]
 

@@ -21,6 +21,7 @@ from shared.errors import (
     error_code,
     http_status,
     is_missing,
+    is_outage,
     is_precondition_failed,
     is_retryable,
 )
@@ -109,3 +110,33 @@ def test_a_permanent_error_keeps_its_reason_apart_from_its_sentence() -> None:
 
     assert (error.reason, error.detail) == ("audio-empty", "The object has no bytes.")
     assert str(error) == "audio-empty: The object has no bytes."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("SlowDown", 503),
+        client_error("InternalError", 500),
+        client_error("ExpiredToken"),
+        client_error("RequestTimeTooSkewed", 403),
+        EndpointConnectionError(endpoint_url="https://s3"),
+    ],
+)
+def test_what_any_call_would_have_met_is_an_outage(error: Exception) -> None:
+    assert is_outage(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("ConditionalRequestConflict", 409),
+        client_error("PreconditionFailed", 412),
+        client_error("AccessDenied", 403),
+        client_error("NoSuchKey", 404),
+        TransientError("another writer was faster"),
+        PermanentJobError("audio-empty", "there is none"),
+        ValueError("a defect"),
+    ],
+)
+def test_what_concerns_one_object_or_one_job_is_no_outage(error: Exception) -> None:
+    assert not is_outage(error)

@@ -67,7 +67,9 @@ def mutated(random: Random, samples: Sequence[bytes], kind: Kind, tokens: Sequen
     data = random.choice(samples)
     changes = random.choice(_CHANGES_MADE)
     if kind == "json" and random.random() < 0.6:
-        return _spoilt_json(random, data, changes)
+        spoilt = _spoilt_json(random, data, changes)
+        if spoilt is not None:
+            return spoilt
     for _ in range(changes):
         change = random.choice(_CHANGES)
         data = change(random, data, samples, tokens)[:LONGEST]
@@ -144,15 +146,15 @@ def _span(random: Random, data: bytes) -> tuple[int, int]:
 # --- JSON
 
 
-def _spoilt_json(random: Random, data: bytes, changes: int) -> bytes:
-    """`data` with some of its values changed; as it is when it is no JSON, or is nested too deep by now."""
+def _spoilt_json(random: Random, data: bytes, changes: int) -> bytes | None:
+    """`data` with some of its values changed; `None` when it is no JSON, or would be nested too deep."""
     try:
         value = json.loads(data)
         for _ in range(changes):
             value = _changed(random, value)
         text = json.dumps(value, ensure_ascii=random.random() < 0.9)
     except (ValueError, RecursionError):
-        return data
+        return None
     if random.random() < 0.02:
         text = _nested(random, text)
     return text.encode(errors="surrogatepass")[:LONGEST]
@@ -187,7 +189,8 @@ def _changed_member(random: Random, value: dict[str, Any], name: str) -> dict[st
 def _other(random: Random, value: Any) -> Any:
     """Something else in place of `value`, of the same type in half of the cases, and JSON within JSON in most."""
     if isinstance(value, str) and value.startswith("{") and random.random() < 0.8:
-        return _spoilt_json(random, value.encode(errors="surrogatepass"), 1).decode(errors="replace")
+        inner = _spoilt_json(random, value.encode(errors="surrogatepass"), 1)
+        return value if inner is None else inner.decode(errors="replace")
     if isinstance(value, str) and random.random() < 0.5:
         at = random.randint(0, len(value))
         return value[:at] + random.choice(_TEXTS) + value[at + random.randint(0, 2) :]

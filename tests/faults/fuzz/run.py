@@ -41,6 +41,15 @@ class FuzzOutcome:
     failures: tuple[Failure, ...]
     seconds: float
 
+    @property
+    def failed(self) -> int:
+        """How many inputs failed."""
+        return sum(failure.inputs for failure in self.failures)
+
+    @property
+    def holds(self) -> bool:
+        return not self.failures
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -55,7 +55,11 @@ def test_a_failing_input_is_made_as_small_as_it_can_be() -> None:
 def test_making_an_input_smaller_has_an_end() -> None:
     asked: list[bytes] = []
 
-    shrunk(b"x" * 1000, lambda data: bool(asked.append(data)), 20)
+    def fails(data: bytes) -> bool:
+        asked.append(data)
+        return False
+
+    shrunk(b"x" * 1000, fails, 20)
 
     assert len(asked) == 20
 

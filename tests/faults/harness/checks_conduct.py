@@ -15,15 +15,24 @@ from tests.faults.harness.evidence import Evidence, lost_answer, successes
 # The gate's look at the lock may be two seconds old (consumer.gate), and the look itself takes a moment.
 GATE_SECONDS: Final = 2.0
 _SLACK_SECONDS: Final = 1.0
+# Between the last look at the lock and the call that starts or stops lie two or three others, each with its retries.
+_ACT_SECONDS: Final = 6.0
+_INSTANCES: Final = ("ec2:StartInstances", "ec2:StopInstances", "ec2:RebootInstances")
 
 
 def holds_are_respected(evidence: Evidence) -> Iterator[str]:
-    """While a live session holds the lock nothing begins, but for what was in hand when it took it."""
+    """While a live session holds the lock nothing begins, but for what was in hand when it took it.
+
+    Nor is any instance started, stopped or rebooted.
+    """
     for hold in evidence.holds:
         after = hold.begin + GATE_SECONDS + _SLACK_SECONDS
         for entry in evidence.by_fleet("model:TranscribeBegin"):
             if after < entry.began < hold.end:
                 yield f"{entry.call.actor} began to transcribe {entry.began - hold.begin:.1f} s into a hold"
+        for entry in (each for operation in _INSTANCES for each in evidence.by_fleet(operation)):
+            if hold.begin + _ACT_SECONDS < entry.began < hold.end:
+                yield f"{entry.call.actor} made {entry.call.operation} {entry.began - hold.begin:.1f} s into a hold"
 
 
 def reports_agree(evidence: Evidence) -> Iterator[str]:
@@ -124,14 +133,18 @@ def _accounts(reports: Mapping[str, BatchReport], evidence: Evidence) -> Mapping
 
 
 def logs_are_events(evidence: Evidence) -> Iterator[str]:
-    """Every line of a log is a JSON object, and a traceback stands only in an error event."""
+    """Every line of a log is a JSON object, and a traceback stands only in an error event.
+
+    A last line without an end that is no event was cut off in the middle: the disk was full.
+    """
     for actor, text in evidence.logs.items():
-        for line in text.splitlines():
+        for line in text.splitlines(keepends=True):
             try:
                 event = json.loads(line)
             except ValueError:
                 event = None
             if not isinstance(event, dict):
-                yield f"{actor} wrote a line that is no event: {line[:120]!r}"
+                if line.endswith("\n"):
+                    yield f"{actor} wrote a line that is no event: {line[:120].rstrip()!r}"
             elif "Traceback (most recent call last)" in line and event.get("level") not in {"error", "critical"}:
                 yield f"{actor} logged a traceback as {event.get('level')}: {event.get('event')}"

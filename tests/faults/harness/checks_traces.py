@@ -29,8 +29,15 @@ def dead_letters_are_expected(evidence: Evidence) -> Iterator[str]:
 
 
 def objects_are_whole(evidence: Evidence) -> Iterator[str]:
-    """Every object is of a known kind, all JSON parses, and no report is half there unless its writer was killed."""
+    """Every object is of a known kind, all JSON parses, and no report is half there unless its writer was killed.
+
+    What others have put there is not the fleet's to judge, nor to take away.
+    """
+    for key in sorted(evidence.strays - evidence.objects.keys()):
+        yield f"{key}: is gone, and was not the fleet's"
     for key, body in evidence.objects.items():
+        if key in evidence.strays:
+            continue
         if not _is_known(key):
             yield f"{key}: not a kind of object that the fleet writes"
         elif key.endswith(".json") and key != LOCK_KEY and not _parses(body):

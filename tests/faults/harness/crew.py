@@ -18,8 +18,9 @@ from tests.faults.harness.server import CloudServer
 
 _WORKER: Final = "tests.faults.harness.worker"
 _HANDLERS: Final = {"scanner": "producer.handler.handler", "autoscaler": "autoscaler.handler.handler"}
-# Beyond the time that a worker takes for its drain: to report, and to end its threads.
-_END_SECONDS: Final = 8.0
+# Beyond the time that a worker takes for its drain: to report, and to end its threads. One second where nothing else
+# runs; here everything may be many times slower, and what hangs does not end in any time.
+_END_SECONDS: Final = 20.0
 
 
 class Exit(NamedTuple):
@@ -106,10 +107,12 @@ class Crew:
             self._functions[function] = LambdaRuntime(_HANDLERS[function], ROOT, self.environment(function), log)
         return self._functions[function].invoke(event)
 
-    def command(self, actor: str, arguments: Sequence[str], host: Host | None = None) -> HarnessProcess:
-        """Start a `scribefleet` command, of a host where one is given."""
+    def command(
+        self, actor: str, arguments: Sequence[str], host: Host | None = None, module: str = "deploy"
+    ) -> HarnessProcess:
+        """Start a `scribefleet` command, of a host where one is given; or another module that is run like it."""
         environment = self.environment(actor) | _metadata(host)
-        return self._began(HarnessProcess(actor, "deploy", arguments, environment, self._logs))
+        return self._began(HarnessProcess(actor, module, arguments, environment, self._logs))
 
     def worker(self, actor: str, ways: Ways, host: Host | None = None) -> WorkerProcess:
         """Start a worker, of a host where one is given; else it is no EC2 instance.

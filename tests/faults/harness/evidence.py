@@ -87,6 +87,7 @@ class Evidence:
         logs: actor -> what its processes have written, all of them.
         left_alive: processes that did not end when they were asked to.
         expected_letters: reason -> how many chunks the fault must bring to the dead-letter queue with it.
+        strays: keys of objects that others have put, which the fleet has to leave where and as they are.
     """
 
     chunks: tuple[Chunk, ...]
@@ -100,6 +101,7 @@ class Evidence:
     holds: tuple[Hold, ...] = ()
     left_alive: tuple[str, ...] = ()
     expected_letters: Mapping[str, int] = field(default_factory=dict)
+    strays: frozenset[str] = frozenset()
 
     @cached_property
     def jobs(self) -> tuple[Chunk, ...]:

@@ -24,6 +24,8 @@ from tests.faults.harness.sessions import RecordedSession, Recordings
 
 _LOOK_SECONDS: Final = 0.1
 _SETTLE_SECONDS: Final = 60.0
+# EC2's states of an instance whose run is over.
+_OVER: Final = frozenset({"stopped", "terminated"})
 
 
 class NotSettledError(NotInTimeError):
@@ -234,7 +236,7 @@ class Fleet:
     def _running(self) -> str:
         hosts = tuple(self._pool or ())
         states = self._pool.states() if self._pool else {}
-        up = [host for host in hosts if states[host.instance_id] != "stopped" or host.is_up]
+        up = [host for host in hosts if states[host.instance_id] not in _OVER or host.is_up]
         return ", ".join(f"the host of {host.actor} is {states[host.instance_id]}" for host in up)
 
     def _keys(self) -> set[str]:

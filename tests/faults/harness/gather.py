@@ -55,6 +55,7 @@ def gather(
         holds=fleet.holds,
         left_alive=tuple(left_alive),
         expected_letters=expected_letters,
+        strays=frozenset(fleet.recordings.strays),
     )
 
 

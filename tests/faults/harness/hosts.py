@@ -72,6 +72,7 @@ class Host:
         starts: how often a worker was started in the present boot.
         given_up: the host's stop command, once the worker was given up in this boot.
         runs: every boot so far.
+        dead: it boots, and no worker is ever started on it.
     """
 
     def __init__(self, instance_id: str, actor: str, manners: Manners) -> None:
@@ -81,6 +82,7 @@ class Host:
         self.starts = 0
         self.given_up: HarnessProcess | None = None
         self.runs: list[Run] = []
+        self.dead = False
         self.reclaimed_at: float | None = None
         self._more = {_LIFE_CYCLE: "spot"} if manners.spot else {}
         self._serving = ExitStack()
@@ -223,6 +225,8 @@ class Hosts:
 
     def _keep_worker(self, host: Host, booted: _Booted) -> None:
         """What the service manager does."""
+        if host.dead:
+            return
         now = time.monotonic()
         if booted.start_worker_at is not None:
             if now >= booted.start_worker_at:

@@ -99,9 +99,13 @@ class Recorder:
 
     def remove(self) -> None:
         """Delete the lock, whatever it is, as a person would; all holds end."""
+        self.overruled()
+        self._s3.delete_object(Bucket=self._bucket, Key=LOCK_KEY)
+
+    def overruled(self) -> None:
+        """Somebody else is taking the lock away: all holds end."""
         for hold in self.holds:
             self._ended(hold.user, hold.session)
-        self._s3.delete_object(Bucket=self._bucket, Key=LOCK_KEY)
 
     def _lock(self, clock: SystemClock) -> SessionLock:
         return SessionLock(self._s3, self._bucket, clock, self._stale_after)

@@ -7,7 +7,7 @@ random numbers, never on the time of day.
 import random
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -120,6 +120,7 @@ class Rule:
         times: strikes at most so often.
         probability: of each call that matches, drawn for each anew.
         during: strikes only while this is open; calls that come while it is closed are not counted either.
+        where: asked of calls that match otherwise, for what shows only in their bodies.
         struck: how often it struck.
         last_strike: when it last struck, in monotonic seconds; `None` when it never did.
     """
@@ -132,6 +133,7 @@ class Rule:
     times: int | None = None
     probability: float = 1.0
     during: Switch | None = None
+    where: Callable[[Call], bool] | None = None
     struck: int = field(default=0, init=False)
     last_strike: float | None = field(default=None, init=False)
     _seen: int = field(default=0, init=False, repr=False)
@@ -144,7 +146,11 @@ class Rule:
 
     def matches(self, call: Call) -> bool:
         """Whether the call is one that this rule is about; changes nothing."""
-        return matching(self.on, self.actor, self.target, call) and (self.during is None or self.during.is_open)
+        return (
+            matching(self.on, self.actor, self.target, call)
+            and (self.during is None or self.during.is_open)
+            and (self.where is None or self.where(call))
+        )
 
     def strikes(self, call: Call, now: float) -> bool:
         """Decide on a call that came, at `now` in monotonic seconds, and count it."""

@@ -119,6 +119,9 @@ def make_resources(clients: Clients, **changes: Any) -> Settings:
 
 def make_pool(ec2: "EC2Client", fleet_name: str, count: int) -> list[str]:
     """Make stopped instances with the fleet's tag; returns their ids."""
+    # The emulator's first look at EC2 takes long, on a busy machine longer than boto3 waits. Were the first call that
+    # which makes instances, boto3 would ask for them twice, and nobody would know those of the first time.
+    ec2.describe_instances()
     made = ec2.run_instances(
         ImageId=_IMAGE,
         MinCount=count,

@@ -67,12 +67,16 @@ class Recordings:
 
     Args:
         s3: past the proxy: what was recorded is there before a fault begins.
+
+    Attributes:
+        strays: keys of what was put that is no part of any recording, or not as it should be.
     """
 
     def __init__(self, s3: "S3Client", bucket: str) -> None:
         self._s3 = s3
         self._bucket = bucket
         self._sessions: dict[tuple[str, str], RecordedSession] = {}
+        self.strays: set[str] = set()
 
     def __iter__(self) -> Iterator[RecordedSession]:
         return iter(tuple(self._sessions.values()))
@@ -111,6 +115,11 @@ class Recordings:
     def put_metadata(self, session: RecordedSession, body: bytes) -> None:
         """Put what the recorder says about a session."""
         self._put([(metadata_key(session.path), body)])
+
+    def put_stray(self, key: str, body: bytes) -> None:
+        """Put something that the fleet is to leave alone."""
+        self.strays.add(key)
+        self._put([(key, body)])
 
     def _session(self, user: str, session: str, *, coded: bool) -> RecordedSession:
         number = 1 + sum(recorded.number > 0 for recorded in self) if coded else 0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -34,14 +34,15 @@ def to_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def to_json(outcomes: Sequence[Outcome], seed: int, seconds: float) -> str:
-    """`{seed, seconds, faults, held, outcomes: [...]}`, indented; `seconds` is what all of it took."""
+def to_json(outcomes: Sequence[Outcome], seed: int, seconds: float, fuzzed: Sequence[Mapping[str, Any]] = ()) -> str:
+    """`{seed, seconds, faults, held, outcomes: [...], fuzzed: [...]}`, indented; `seconds` is what all of it took."""
     document = {
         "seed": seed,
         "seconds": round(seconds, 1),
         "faults": len(outcomes),
         "held": sum(outcome.holds for outcome in outcomes),
         "outcomes": [outcome.as_json() for outcome in outcomes],
+        "fuzzed": list(fuzzed),
     }
     return json.dumps(document, indent=2) + "\n"
 

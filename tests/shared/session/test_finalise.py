@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from shared.aws import s3_client
 from shared.errors import TransientError
-from shared.layout import session_path
+from shared.layout import TRANSCRIPT_NAMES, session_path
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import list_folder
 
@@ -200,6 +200,22 @@ def test_metadata_is_not_made_where_the_recorder_wrote_none(
     finalise()
 
     assert not list_folder(cloud.s3, cloud.settings.bucket, PATH).has_metadata
+
+
+def test_the_transcript_itself_comes_last_so_that_a_scan_makes_up_for_who_dies_before(
+    cloud: "Cloud", finalise: Finalise, put: Callable[[str, bytes], str], batch: "MakeTranscript"
+) -> None:
+    cloud.s3.put_object(Bucket=cloud.settings.bucket, Key=f"{PATH}/metadata.json", Body=b"{}")
+    put("001", batch([("one", 1, 2)]))
+    written: list[str] = []
+    cloud.s3.meta.events.register(
+        "before-call.s3.PutObject", lambda params, **_: written.append(params["url"].rpartition("/")[2])
+    )
+
+    finalise()
+
+    assert written[-1] == "transcription.json"
+    assert sorted(written) == ["metadata.json", *sorted(TRANSCRIPT_NAMES)]
 
 
 def test_what_the_recorder_writes_to_metadata_meanwhile_is_not_lost(

@@ -28,7 +28,7 @@ from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets.webm import REASONS
 
 _RATE: Final = 48_000
-_ENCODINGS: Final = (
+_ENCODINGS: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (
     *(
         ("ogg", "libopus", {"page_duration": "100000"}),
         ("flac", "flac", {}),

@@ -68,7 +68,10 @@ def check(data: bytes) -> bool:
         require(state.held, "what cannot be read counts as held")
         _is_left_alone(lock, stored, data)
         return False
-    if not state.held:
+    require(all(holder.timestamp <= AT for holder in state.holders), "nobody took the lock after it was written")
+    if state.held:
+        require(json.loads(data)["locked"] is not False, "a lock that says that it is free is held by nobody")
+    else:
         require(_says_that_it_is_free(data), "nothing but a lock that says so is free")
     require(not lock.remove_unreadable() and stored.body == data, "what can be read is not removed")
     _keeps_the_others(lock, stored)

@@ -1,7 +1,8 @@
 """metadata.json: it belongs to the recorder, may hold anything, and loses nothing by what the fleet adds."""
 
 import json
-from typing import Final, NoReturn
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -18,7 +19,12 @@ from tests.faults.fuzz.target import Target, Violation, require
 _MOST_CHARACTERS: Final = 1000
 _PATH: Final = "users/u/audio/sessions/s"
 _JOB: Final = chunk_job(bucket=BUCKET, audio_key=f"{_PATH}/chunk-001.webm", audio_size=1, enqueued_at=AT)
-_FIELDS: Final = {"transcriptionStatus": "completed", "transcribedAt": None, "missingChunks": [], "invalidChunks": []}
+_FIELDS: Final[Mapping[str, Any]] = {
+    "transcriptionStatus": "completed",
+    "transcribedAt": None,
+    "missingChunks": [],
+    "invalidChunks": [],
+}
 _RETRIER: Final = Retrier(1, FixedClock(AT))
 _TOKENS: Final = (
     *(

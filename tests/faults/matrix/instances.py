@@ -1,0 +1,360 @@
+"""Faults of instances: EC2 refuses, ignores, lags and takes away; hosts come up without a worker, or fall silent."""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from signal import SIGSTOP
+from typing import Any, Final
+
+from deploy.local.cloud import EmbeddedCloudError
+from tests.faults.harness.answers import blank, with_body
+from tests.faults.harness.call import Call
+from tests.faults.harness.effects import (
+    DENIED,
+    EC2_THROTTLED,
+    NO_CAPACITY,
+    Effect,
+    Kill,
+    Passage,
+    Rewrite,
+    Then,
+)
+from tests.faults.harness.fleet import Fleet
+from tests.faults.harness.hosts import Hosts, Manners
+from tests.faults.harness.later import late_ticks
+from tests.faults.harness.processes import HarnessProcess
+from tests.faults.harness.rules import Rule, Switch
+from tests.faults.harness.scenario import Broken, Fault
+from tests.faults.harness.stillness import until
+from tests.faults.harness.wire import Answer
+from tests.faults.matrix.baseline import two_sessions
+
+QUICK_WINDOWS: Final = 0.05
+NEVER_ENDS: Final = {"SCRIBEFLEET_MAX_EMPTY_POLLS": "1000"}
+"""Of a worker that never stops its instance, so that the autoscaler has to."""
+
+_PATIENCE: Final = 90.0
+_PAUSE_SECONDS: Final = 0.3
+_RUNNING: Final = re.compile(r"<instanceState>\s*<code>16</code>\s*<name>running</name>\s*</instanceState>")
+_PENDING: Final = "<instanceState><code>0</code><name>pending</name></instanceState>"
+_STOPPING: Final = (
+    "<StopInstancesResponse><requestId>ignored</requestId><instancesSet>{items}</instancesSet></StopInstancesResponse>"
+)
+_STOPPING_ITEM: Final = (
+    "<item><instanceId>{name}</instanceId><currentState><code>64</code><name>stopping</name></currentState>"
+    "<previousState><code>16</code><name>running</name></previousState></item>"
+)
+
+
+# --- effects
+
+
+class IgnoredStop(Effect):
+    """EC2 says that it stops the instances, and does not."""
+
+    def inward(self, passage: Passage) -> Answer:
+        items = "".join(_STOPPING_ITEM.format(name=name) for name in passage.call.target.split(","))
+        return with_body(blank(passage.call), _STOPPING.format(items=items).encode())
+
+
+class Lagging(Effect):
+    """DescribeInstances answers each question as it did when it was first asked: states, tags and all."""
+
+    def __init__(self) -> None:
+        self._old: dict[bytes, Answer] = {}
+
+    def outward(self, passage: Passage, answer: Answer) -> Answer:
+        return self._old.setdefault(passage.call.raw, answer)
+
+
+def _pending(answer: Answer) -> Answer:
+    """All that runs is still pending."""
+    return with_body(answer, _RUNNING.sub(_PENDING, answer.body.decode()).encode())
+
+
+# --- what scripts share
+
+
+def tick_until(fleet: Fleet, happened: Callable[[], object], what: str) -> None:
+    """Tick until something is so; a tick that fails is followed by the next, as with Lambda."""
+
+    def tick_and_look() -> object:
+        with contextlib.suppress(EmbeddedCloudError):
+            fleet.tick()
+        time.sleep(_PAUSE_SECONDS)
+        return happened()
+
+    until(tick_and_look, what, _PATIENCE)
+
+
+def started(fleet: Fleet, hosts: Hosts, count: int = 1) -> None:
+    """Two sessions' work, and as many hosts up as were to be."""
+    two_sessions(fleet)
+    tick_until(fleet, lambda: sum(host.is_up for host in hosts) >= count, f"{count} hosts are up")
+
+
+def is_stopped(hosts: Hosts) -> Callable[[], bool]:
+    """Tells whether no instance runs."""
+    return lambda: set(hosts.states().values()) <= {"stopped", "terminated"}
+
+
+def ticked(process: HarnessProcess, *decisions: str) -> list[dict[str, Any]]:
+    """What ticks at another time of day came to, when they are over; with `decisions`, these are what they must be."""
+    if process.wait(_PATIENCE):
+        raise Broken(f"{process.actor} failed: {process.log()[-300:]}")
+    ticks = process.events("tick")
+    came_to = [str(tick["decision"]) for tick in ticks]
+    if decisions and came_to != list(decisions):
+        raise Broken(f"the ticks came to {came_to} and not to {list(decisions)}: {[tick['reason'] for tick in ticks]}")
+    return ticks
+
+
+def _starts(fleet: Fleet) -> int:
+    return sum(entry.effective for entry in fleet.proxy.journal.calls("ec2:StartInstances"))
+
+
+# --- stops that are refused or ignored
+
+
+def _worker_stop_refused(fleet: Fleet) -> None:
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
+    fleet.proxy.add(Rule("ec2:StopInstances", DENIED, actor="worker-1"))
+    started(fleet, hosts)
+    fleet.proxy.wait_for("ec2:StopInstances", actor="worker-1", timeout=_PATIENCE)
+    tick_until(fleet, is_stopped(hosts), "the autoscaler stops the instance that its worker may not stop")
+
+
+def _autoscaler_stop_refused(fleet: Fleet) -> None:
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS, env=NEVER_ENDS)
+    refused = fleet.proxy.add(Rule("ec2:StopInstances", DENIED, actor="autoscaler", times=3))
+    started(fleet, hosts)
+    tick_until(fleet, is_stopped(hosts), "the autoscaler stops the idle instance when EC2 lets it")
+    if refused.struck != 3:
+        raise Broken(f"EC2 refused {refused.struck} times")
+
+
+def _worker_stop_ignored(fleet: Fleet) -> None:
+    """The worker has ended, its instance runs on: silent, so it is rebooted, and its next worker stops it."""
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
+    fleet.proxy.add(Rule("ec2:StopInstances", IgnoredStop(), actor="worker-1", nth=1))
+    started(fleet, hosts)
+    until(lambda: fleet.exits, "the worker ends as its instance seems to stop", _PATIENCE)
+    if is_stopped(hosts)():
+        raise Broken("the instance was stopped all the same")
+    ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
+    until(is_stopped(hosts), "the worker after the reboot stops the instance", _PATIENCE)
+
+
+def _autoscaler_stop_ignored(fleet: Fleet) -> None:
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS, env=NEVER_ENDS)
+    ignored = fleet.proxy.add(Rule("ec2:StopInstances", IgnoredStop(), actor="autoscaler", times=2))
+    started(fleet, hosts)
+    tick_until(fleet, is_stopped(hosts), "the autoscaler stops the idle instance once EC2 does as it says")
+    if ignored.struck != 2:
+        raise Broken(f"EC2 ignored {ignored.struck} stops")
+
+
+# --- starts that are refused, slow or not seen
+
+
+def _start_refused_for_an_hour(fleet: Fleet) -> None:
+    """A tick a minute; of these only some ask EC2 again, longer apart each time."""
+    fleet.hosts(clock_offset=2 * 3600)
+    two_sessions(fleet)
+    no_capacity = Switch()
+    fleet.proxy.add(Rule("ec2:StartInstances", NO_CAPACITY, during=no_capacity))
+    with no_capacity.opened():
+        ticks = ticked(late_ticks(fleet, times=60))
+    asked = sum(bool(tick["outcome"]["blocked"]) for tick in ticks)
+    if not 4 <= asked <= 12:
+        raise Broken(f"EC2 was asked in {asked} of {len(ticks)} minutes")
+    ticks = ticked(late_ticks(fleet, ahead=3600, times=20, until_start=True))
+    if not _starts(fleet):
+        raise Broken("nothing was started within 20 minutes of there being capacity")
+
+
+def _pending_long(fleet: Fleet) -> None:
+    """A start that takes long counts as capacity: nothing else is started for it, and it is not given up."""
+    hosts = fleet.hosts(manners=Manners(boot_seconds=4))
+    pending = Switch(opened=True)
+    fleet.proxy.add(Rule("ec2:DescribeInstances", Rewrite(_pending), actor="autoscaler", during=pending))
+    started(fleet, hosts)
+    for _ in range(4):
+        seen = fleet.tick()
+        outcome = seen["outcome"]
+        if outcome["started"] or outcome["stopped"] or outcome["rebooted"]:
+            raise Broken(f"the autoscaler has {outcome} while the instance was pending")
+        if [instance["state"] for instance in seen["instances"]] != ["pending"]:
+            raise Broken("the instance was not pending")
+    pending.close()
+
+
+def _describe_lags(fleet: Fleet) -> None:
+    """What was started still seems stopped, and what has stopped still seems to run."""
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
+    two_sessions(fleet)
+    before = fleet.proxy.add(Rule("ec2:DescribeInstances", Lagging(), actor="autoscaler"))
+    if not fleet.tick()["outcome"]["started"]:
+        raise Broken("nothing was started")
+    _does_nothing(fleet, "stopped")
+    fleet.proxy.remove(before)
+    until(is_stopped(hosts), "the instance stops when all is done", _PATIENCE)
+
+
+def _seems_to_run_on(fleet: Fleet) -> None:
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
+    started(fleet, hosts)
+    lag = fleet.proxy.add(Rule("ec2:DescribeInstances", Lagging(), actor="autoscaler"))
+    fleet.tick()
+    until(is_stopped(hosts), "the instance stops when all is done", _PATIENCE)
+    fleet.put_session("edsger", "noon")
+    fleet.scan()
+    _does_nothing(fleet, "running")
+    fleet.proxy.remove(lag)
+    if not fleet.tick()["outcome"]["started"]:
+        raise Broken("nothing was started for the new work when EC2 told what is")
+
+
+def _does_nothing(fleet: Fleet, state: str) -> None:
+    """Ticks that see an old state of the one instance start and stop nothing by it."""
+    for _ in range(3):
+        seen = fleet.tick()
+        states = [instance["state"] for instance in seen["instances"]]
+        if states != [state]:
+            raise Broken(f"the instance was seen {states}")
+        if seen["outcome"]["started"] or seen["outcome"]["stopped"] or seen["outcome"]["failed"]:
+            raise Broken(f"by an old state, {seen['outcome']}")
+
+
+# --- hosts and workers that fail
+
+
+def _stop_in_mid_work(fleet: Fleet) -> None:
+    """A person, or EC2, stops it."""
+    hosts = fleet.hosts(manners=Manners(shutdown_seconds=0.2), seconds_per_window=0.5)
+    _ends(fleet, lambda ids: fleet.cloud.ec2.stop_instances(InstanceIds=ids))
+    started(fleet, hosts)
+    host = fleet.host(1)
+    until(lambda: host.runs and not host.is_up, "the host is down", _PATIENCE)
+    tick_until(fleet, lambda: len(host.runs) == 2, "the instance is started again for what is left")
+
+
+def _terminated_in_mid_work(fleet: Fleet) -> None:
+    hosts = fleet.hosts(manners=Manners(shutdown_seconds=0.2), seconds_per_window=0.5)
+    _ends(fleet, lambda ids: fleet.cloud.ec2.terminate_instances(InstanceIds=ids))
+    started(fleet, hosts, count=2)
+    until(lambda: "terminated" in hosts.states().values(), "the instance is terminated", _PATIENCE)
+
+
+def _ends(fleet: Fleet, end: Callable[[list[str]], object]) -> None:
+    """The instance of `worker-1` ends by another hand when its second window begins."""
+
+    def strike(_call: Call) -> None:
+        end([fleet.host(1).instance_id])
+
+    fleet.proxy.add(Rule("model:TranscribeBegin", Then(strike), actor="worker-1", nth=2))
+
+
+def _host_without_worker(fleet: Fleet) -> None:
+    """One of two hosts boots and nothing more. It is rebooted once, then stopped, and a person is told."""
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
+    fleet.host(1).dead = True
+    started(fleet, hosts, count=2)
+    until(lambda: not fleet.host(2).is_up, "the other host does all, and stops", _PATIENCE)
+    ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
+    ticks = ticked(late_ticks(fleet, "autoscaler-last", ahead=1000, times=2), "repairing", "stopping")
+    if not ticks[-1]["alarms"]:
+        raise Broken("nobody was told of a host that is given up")
+
+
+def _silent_worker(fleet: Fleet) -> None:
+    """It is paused as by a GPU that hangs the machine: all of it stands still, its heart too."""
+    hosts = fleet.hosts()
+    paused = fleet.proxy.add(Rule("model:TranscribeBegin", Kill(sig=SIGSTOP), actor="worker-1", nth=2))
+    started(fleet, hosts)
+    until(lambda: paused.struck, "the worker is paused", _PATIENCE)
+    ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
+    until(lambda: len(fleet.host(1).runs) == 2, "the host is rebooted", _PATIENCE)
+
+
+def _throttled(fleet: Fleet) -> None:
+    hosts = fleet.hosts()
+    fleet.proxy.add(Rule("ec2:*", EC2_THROTTLED, probability=0.4))
+    started(fleet, hosts)
+
+
+def _fault(
+    name: str,
+    what: str,
+    script: Callable[[Fleet], None],
+    *,
+    workers: int = 1,
+    idle_limit_seconds: int = 300,
+    tick_seconds: float | None = None,
+) -> Fault:
+    return Fault(
+        name=name,
+        group="instances",
+        what=what,
+        script=script,
+        workers=workers,
+        settings={"idle_limit_seconds": idle_limit_seconds},
+        tick_seconds=tick_seconds,
+        stop_seconds=40,
+    )
+
+
+FAULTS: Final = (
+    _fault(
+        "worker-stop-refused",
+        "EC2 never lets the worker stop its own instance; the autoscaler does it.",
+        _worker_stop_refused,
+        idle_limit_seconds=2,
+    ),
+    _fault(
+        "autoscaler-stop-refused",
+        "EC2 refuses three times to let the autoscaler stop an idle instance.",
+        _autoscaler_stop_refused,
+        idle_limit_seconds=2,
+    ),
+    _fault(
+        "worker-stop-ignored",
+        "EC2 says that it stops a worker's instance, and does not: it runs on without a worker.",
+        _worker_stop_ignored,
+    ),
+    _fault(
+        "autoscaler-stop-ignored",
+        "EC2 says twice that it stops an idle instance for the autoscaler, and does not.",
+        _autoscaler_stop_ignored,
+        idle_limit_seconds=2,
+    ),
+    _fault(
+        "start-refused-for-an-hour",
+        "EC2 has no capacity for an hour of ticks, a minute apart by their clock.",
+        _start_refused_for_an_hour,
+    ),
+    _fault("instance-pending-long", "EC2 takes a start and shows the instance as pending for long.", _pending_long),
+    _fault("describe-lags-behind-start", "EC2 shows an instance as stopped that has been started.", _describe_lags),
+    _fault("describe-lags-behind-stop", "EC2 shows an instance as running that has stopped.", _seems_to_run_on),
+    _fault(
+        "instance-stopped-in-mid-work", "Somebody stops the instance while its worker transcribes.", _stop_in_mid_work
+    ),
+    _fault(
+        "instance-terminated-in-mid-work",
+        "Somebody terminates one of two instances while its worker transcribes.",
+        _terminated_in_mid_work,
+        workers=2,
+        tick_seconds=1.0,
+    ),
+    _fault(
+        "host-without-worker",
+        "One of two hosts boots, and its worker never starts.",
+        _host_without_worker,
+        workers=2,
+    ),
+    _fault(
+        "worker-falls-silent", "A worker stands still (SIGSTOP) in mid-work, and its heart with it.", _silent_worker
+    ),
+    _fault("ec2-throttled", "EC2 refuses two in five calls, throughout.", _throttled, tick_seconds=1.0),
+)

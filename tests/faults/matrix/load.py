@@ -1,0 +1,28 @@
+"""The load of `python -m tests.faults.load`, small enough for the matrix."""
+
+from typing import Final
+
+from tests.faults.harness.fleet import Fleet
+from tests.faults.harness.scenario import Fault
+from tests.faults.load_course import SETTINGS, Course
+
+_JOBS: Final = 400
+_WORKERS: Final = 4
+_LIMIT_SECONDS: Final = 150.0
+
+
+def _load(fleet: Fleet) -> None:
+    Course(fleet, _JOBS, _WORKERS, fleet.seed, lambda _: None).run(_LIMIT_SECONDS)
+
+
+FAULTS: Final = (
+    Fault(
+        name="load",
+        group="load",
+        what=f"{_JOBS} jobs go through {_WORKERS} workers while calls fail and workers are killed.",
+        script=_load,
+        settings=SETTINGS,
+        workers=_WORKERS,
+        bounds_seconds=_LIMIT_SECONDS,
+    ),
+)
