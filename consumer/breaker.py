@@ -17,8 +17,7 @@ from shared.errors import AWS_ERRORS, error_code, is_outage
 log = structlog.get_logger()
 
 _FIRST_SECONDS: Final = 5.0
-# Recovery must not wait for long after an outage, and a receive every five minutes spends those of no job in a day:
-# the one that failed is hidden for its growing delay, and the next trial is another one.
+# Between two jobs that fail. The one that did is hidden for its growing delay, so the next trial mostly is another one.
 _LONGEST_SECONDS: Final = 300.0
 
 
@@ -76,7 +75,7 @@ class Breaker:
                 return True
             log.info("still_away", error=error_code(error) or type(error).__name__)
             with self._mutex:
-                self._rest()
+                self._until = self._clock.monotonic() + _FIRST_SECONDS
             return False
         return True
 

@@ -36,7 +36,7 @@ from consumer.watchdog import Progress, Watchdog
 from consumer.worker import Worker
 from shared import aws
 from shared.clock import Clock
-from shared.errors import ScribefleetError
+from shared.errors import AWS_ERRORS, ScribefleetError
 from shared.ledger import Ledger
 from shared.metrics import write_line
 from shared.notify import Notifier
@@ -63,7 +63,8 @@ def work(
         alive_file: is touched every ten seconds while the worker gets on.
 
     Raises:
-        SystemExit: with 75 when a job hung or the model is broken: a fresh process should be started.
+        SystemExit: with 75 when a job hung, the model is broken or AWS refuses the worker: a fresh process should be
+            started.
         ScribefleetError: there is no model that works.
     """
     manager = ServiceManager.from_environment(os.environ)
@@ -91,7 +92,8 @@ def work(
             with _watchdog(Progress(heart, worker.leases, settings, clock), manager, alive_file).running():
                 runner.run()
             manager.stopping()
-        except (TranscriberBrokenError, WorkerBrokenError) as error:
+        except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
+            # Of AWS's errors those reach this that no waiting helps against, such as credentials that have run out.
             log.error("worker_broken", error=str(error))
             sys.exit(_EXIT_START_AFRESH)
 

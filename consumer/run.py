@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
 _LOOK_SECONDS = 0.5
+# In a row: then it is no moment in which credentials are renewed.
+_MOST_REFUSED = 3
 _PHASES: Mapping[WorkerState, Phase] = {
     "starting": "load",
     "idle": "idle",
@@ -219,8 +221,12 @@ class Runner:
         log.info("holding", why="a live session holds the lock")
         self._work_off()
         self._becomes("locked")
-        while not self._stop.requested and self._gate.look().held:
+        refused = 0
+        while not self._stop.requested and (lock := self._gate.look()).held:
             self.heart.turned()
+            refused = refused + 1 if lock.caller_refused else 0
+            if refused >= _MOST_REFUSED:
+                raise WorkerBrokenError(f"AWS refuses this worker: {lock.problem}")
             self._stop.wait(self.worker.settings.lock_poll_seconds)
         self._becomes("idle")
 

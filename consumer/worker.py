@@ -214,11 +214,13 @@ class Worker:
 
     def _dead_letter(self, message: Message, job: ChunkJob | None, error: PermanentJobError) -> JobRecord | None:
         log.warning("job_dead_lettered", **names(job), reason=error.reason, detail=error.detail)
-        self.leases.drop([message])
         try:
+            # Still held: these tries can outlast a lease, and whoever got the message then would send a second letter.
             self.retrier(self.queue.dead_letter, message, error, self.worker_id)
+            self.leases.drop([message])
             self.retrier(self.queue.delete, message)
         except AWS_ERRORS as away:
+            self.leases.drop([message])
             # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
             log.error("dead_letter_failed", error=error_code(away) or type(away).__name__)
             return None

@@ -179,4 +179,9 @@ def is_outage(error: BaseException) -> bool:
     """
     if isinstance(error, TransientError) or http_status(error) in _RACES:
         return False
-    return is_retryable(error) or error_code(error) in _REFUSED_CALLERS
+    return is_retryable(error) or is_caller_refused(error)
+
+
+def is_caller_refused(error: BaseException) -> bool:
+    """Whether AWS would refuse this process anything: its credentials have run out, or its clock is off."""
+    return error_code(error) in _REFUSED_CALLERS

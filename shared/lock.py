@@ -18,6 +18,7 @@ from shared.errors import (
     AWS_ERRORS,
     TransientError,
     error_code,
+    is_caller_refused,
     is_missing,
     is_precondition_failed,
     is_retryable,
@@ -74,10 +75,12 @@ class LockState:
     Attributes:
         holders: live sessions that hold it, oldest first; stale ones are left out.
         problem: why the lock could not be read; it counts as held then.
+        caller_refused: the problem is with who asked, and no waiting helps.
     """
 
     holders: tuple[Holder, ...] = ()
     problem: str | None = None
+    caller_refused: bool = False
 
     @property
     def held(self) -> bool:
@@ -113,7 +116,8 @@ class SessionLock:
         try:
             holders, _ = self._load()
         except AWS_ERRORS as error:
-            return LockState(problem=f"{where} could not be read ({error_code(error) or type(error).__name__})")
+            problem = f"{where} could not be read ({error_code(error) or type(error).__name__})"
+            return LockState(problem=problem, caller_refused=is_caller_refused(error))
         except ValueError:
             return LockState(problem=f"{where} is not a valid lock object")
         return LockState(holders=holders)

@@ -40,7 +40,9 @@ def test_given_a_tick_then_its_record_tells_what_it_decided_when_and_why(pool_on
 
     seen = told(pool_on_moto)
     assert (seen.ticked_at, seen.decision, seen.reason) == (result.now, "starting", result.reason)
-    assert version(pool_on_moto) == 1  # one write is enough where acting has shown nothing new
+    assert version(pool_on_moto) == 2  # only acting has shown what was started
+    autoscaler(pool_on_moto).tick()
+    assert version(pool_on_moto) == 3  # one write is enough where acting has shown nothing new
 
 
 def test_given_a_session_that_begins_right_before_the_start_then_the_record_tells_that_it_holds(

@@ -41,7 +41,7 @@ def test_after_an_outage_nothing_is_taken_for_a_while_and_then_one_job_to_see(cl
     assert breaker.room(10, idle=False) == 10
 
 
-def test_as_long_as_the_service_is_away_no_job_is_risked_and_the_pauses_grow(clock: FakeClock) -> None:
+def test_as_long_as_the_service_is_away_no_job_is_risked_and_it_is_asked_every_few_seconds(clock: FakeClock) -> None:
     breaker, asked = Breaker(clock), []
 
     def ask() -> None:
@@ -49,12 +49,11 @@ def test_as_long_as_the_service_is_away_no_job_is_risked_and_the_pauses_grow(clo
         away()
 
     breaker.failed(ask)
-    for _ in range(3600):
+    for _ in range(600):
         clock.advance(1)
         assert breaker.room(10, idle=True) == 0
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
-    assert pauses[:3] == [10, 20, 40]
-    assert pauses[-1] == 300
+    assert set(pauses) == {5}
 
 
 def test_a_trial_that_fails_lengthens_the_pause(clock: FakeClock) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from consumer.run import WorkerBrokenError
 from shared.messages import ChunkJob
 
 if TYPE_CHECKING:
@@ -134,6 +135,27 @@ def test_an_unreadable_lock_counts_as_held(crew: "MakeCrew") -> None:
     one.clock.on_sleep = one.stop.request
     one.runner.run()
     assert one.waiting() == (1, 0)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "RequestTimeTooSkewed"])
+def test_a_worker_that_is_refused_the_lock_for_its_own_sake_ends_for_a_fresh_start(
+    crew: "MakeCrew", refuse: "Refuse", code: str
+) -> None:
+    one = crew(until_empty=False)
+    one.job()
+    refused = refuse(one.cloud.s3, "s3.GetObject", code, 400)
+    with pytest.raises(WorkerBrokenError, match=code):
+        one.runner.run()
+    assert refused() >= 3
+    assert one.waiting() == (1, 0)
+
+
+def test_a_moment_in_which_it_is_refused_ends_no_worker(crew: "MakeCrew", refuse: "Refuse") -> None:
+    one = crew()
+    job = one.job()
+    refuse(one.cloud.s3, "s3.GetObject", "ExpiredToken", 400, times=3)
+    one.runner.run()
+    assert one.ledger_status(job) == "completed"
 
 
 def test_a_fleet_with_the_lock_switched_off_works_under_a_held_lock(crew: "MakeCrew") -> None:

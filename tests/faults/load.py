@@ -55,7 +55,7 @@ def load(jobs: int, workers: int, seed: int, workspace: Path, minutes: float, sa
     return Outcome(
         "load",
         group="load",
-        what=f"{jobs} jobs go through {workers} workers while calls fail and workers are killed.",
+        what=f"Calls fail and workers are killed while {jobs} jobs go through {workers} workers.",
         injected=injected,
         jobs=counted.jobs,
         lost=counted.lost,

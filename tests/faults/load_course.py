@@ -85,6 +85,7 @@ class Course:
         self._scanned = 0
         self._queued = 0
         self._kills: list[Rule] = []
+        self._waiting: list[Rule] = []
 
     @property
     def kills(self) -> int:
@@ -108,7 +109,7 @@ class Course:
                 said = now
                 self._say_state(now - began, left)
             self._keep_work(left)
-            self._keep_workers(left)
+            self._keep_workers()
             time.sleep(_LOOK_SECONDS)
         seconds = time.monotonic() - began
         self._say(f"all done in {seconds:.0f} s, {self._jobs / seconds:.1f} jobs a second, after {self._scans} scans")
@@ -152,16 +153,20 @@ class Course:
             self._fleet.put_session(f"user-{self._sessions % 7}", f"session-{self._sessions}", range(1, chunks + 1))
             self._stored += chunks
 
-    def _keep_workers(self, left: int) -> None:
+    def _keep_workers(self) -> None:
         """Start afresh who has died, as a service manager does, and say who is the next to die, and when."""
+        for rule in [each for each in self._waiting if each.struck]:
+            self._waiting.remove(rule)
+            self._fleet.proxy.remove(rule)  # else every call would be held against more and more of them
         for name in self._names:
             if name not in self._workers or not self._workers[name].alive:
                 self._workers[name] = self._fleet.start_worker(name, seconds_per_window=_WINDOW_SECONDS)
-        if self._queued - left > len(self._kills) * _JOBS_PER_KILL:
+        if written(self._fleet.proxy.journal) > len(self._kills) * _JOBS_PER_KILL:
             moment = self._draw.choice(_MOMENTS)
             kill = Kill(before=self._draw.random() < 0.5, sig=self._draw.choice(_SIGNALS))
             rule = Rule(moment.on, kill, self._draw.choice(self._names), moment.target, times=1, where=moment.where)
             self._kills.append(self._fleet.proxy.add(rule))
+            self._waiting.append(rule)
 
     def _say_state(self, seconds: float, left: int) -> None:
         proxy = self._fleet.proxy

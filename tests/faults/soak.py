@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ from tests.faults.harness.gather import gather
 from tests.faults.harness.invariants import violations
 from tests.faults.harness.later import late_scan
 from tests.faults.harness.outcome import Outcome, tally
-from tests.faults.harness.processes import NotInTimeError, WorkerProcess
+from tests.faults.harness.processes import HarnessProcess, NotInTimeError, WorkerProcess
 from tests.faults.harness.rules import Switch
 from tests.faults.harness.scenario import end_workers, keep_journal, scan_once_more
 from tests.faults.soak_course import Course
@@ -110,18 +109,16 @@ def _judged(what: Plan, evidence: Evidence, broken: Sequence[str], struck: Mappi
 
 def _rest(made: Fleet, broken: list[str]) -> float | None:
     """Wait until nothing is left to do and nothing runs; returns the seconds until the first of the two."""
+    seconds = None
     try:
         seconds = _settled(made)
         made.instances_stopped(_STOP_SECONDS)
         for process in made.processes:
             if not isinstance(process, WorkerProcess):
                 process.wait(_COMMAND_SECONDS)
-    except NotSettledError as error:
-        broken.append(f"not at rest {error}")
-        return None
     except NotInTimeError as error:
-        broken.append(str(error))
-    return round(seconds, 2)
+        broken.append(f"not at rest {error}")
+    return seconds
 
 
 def _settled(made: Fleet) -> float:
@@ -131,15 +128,17 @@ def _settled(made: Fleet) -> float:
     a quarter of an hour old.
     """
     began = time.monotonic()
-    for number in count(1):
+    later: HarnessProcess | None = None
+    while True:
         try:
             made.settled(_PATIENCE_SECONDS)
-            break
         except NotSettledError:
             if time.monotonic() - began > _REST_SECONDS:
                 raise
-            late_scan(made, f"scanner-later-{number}", ahead=AFTER_CLAIMS_SECONDS).wait(_COMMAND_SECONDS)
-    return time.monotonic() - began
+            if later is None or not later.alive:
+                later = late_scan(made, "scanner-later", ahead=AFTER_CLAIMS_SECONDS)
+        else:
+            return round(time.monotonic() - began, 2)
 
 
 def _evidence(made: Fleet, left_alive: list[str], idle_seconds: float) -> Evidence:

@@ -19,6 +19,7 @@ from tests.faults.soak_plan import Blow, Plan, Recording
 
 _LONGEST_PAUSE: Final = 0.2
 _AGAIN_SECONDS: Final = 0.5
+_WAIT_TIMES: Final = 3
 _NO_TICKS_TIMES: Final = 3  # the autoscaler stays away longer than other blows last
 
 
@@ -89,7 +90,9 @@ class Course:
         if blow.kind in RULES:
             rule = self._fleet.proxy.add(RULES[blow.kind](host.actor, blow.share))
             self._rules.append((blow.kind, rule))
-            self._after(blow.seconds, partial(self._fleet.proxy.remove, rule))
+            # What waits for one moment of a worker's must wait a while to meet it.
+            seconds = blow.seconds if rule.times is None else blow.seconds * _WAIT_TIMES
+            self._after(seconds, partial(self._fleet.proxy.remove, rule))
         else:
             self._deeds[blow.kind] += self._do(blow, host)
 

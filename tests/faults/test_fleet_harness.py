@@ -13,6 +13,7 @@ from tests.faults.harness.crew import Exit
 from tests.faults.harness.dead_letters import DeadLetters
 from tests.faults.harness.fleet import Fleet, NotSettledError, fleet
 from tests.faults.harness.hosts import Manners
+from tests.faults.harness.later import late_scan
 from tests.faults.harness.processes import HarnessProcess, NotInTimeError
 from tests.faults.harness.rules import Kill, Rule
 from tests.faults.harness.server import CloudServer, cloud_server
@@ -148,6 +149,26 @@ def test_a_lock_that_nobody_can_read_is_a_hold_until_it_is_removed(server: Cloud
         assert running.recorder.read() == LockState()
         (hold,) = running.holds
         assert 0 < hold.end - hold.begin < 5
+
+
+def test_a_hold_that_somebody_else_takes_away_has_ended(server: CloudServer, tmp_path: Path) -> None:
+    with fleet(tmp_path, server=server) as running:
+        running.take_lock("ann", "live")
+        running.recorder.overruled()
+        (hold,) = running.holds
+        assert 0 < hold.end - hold.begin < 5
+        assert running.recorder.read().held  # it was only noted
+
+
+def test_a_scan_at_another_time_of_day_has_that_time(server: CloudServer, tmp_path: Path) -> None:
+    with fleet(tmp_path, server=server, scan_min_age_seconds=3600) as running:
+        running.put_session("ann", "session-1", chunks=[1, 2])
+        queued = []
+        for ahead in (0.0, 3700.0):
+            scan = late_scan(running, ahead=ahead)
+            assert scan.wait(60) == 0
+            queued.append(scan.events("scan")[0]["queued"])
+        assert queued == [0, 2]
 
 
 def test_dead_letters_are_read_with_their_reasons_and_stay_where_they_are(cloud: "Cloud") -> None:

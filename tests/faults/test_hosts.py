@@ -109,6 +109,17 @@ def test_a_worker_that_keeps_failing_is_given_up_and_the_hosts_stop_command_runs
         assert (len(site.workers), len(site.stops)) == (3, 1)
 
 
+def test_a_dead_host_boots_and_starts_no_worker(cloud: "Cloud", tmp_path: Path) -> None:
+    with _site(cloud, tmp_path) as site:
+        site.host.dead = True
+        site.start()
+        until(lambda: site.host.is_up)
+        time.sleep(0.3)  # several looks
+        assert site.workers == []
+        site.stop()
+        until(lambda: not site.host.is_up)
+
+
 def test_a_worker_that_was_asked_to_end_is_not_started_again(cloud: "Cloud", tmp_path: Path) -> None:
     with _site(cloud, tmp_path) as site:
         site.start()

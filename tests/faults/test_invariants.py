@@ -221,6 +221,16 @@ def test_a_window_that_was_in_hand_when_the_lock_was_taken_may_begin() -> None:
     assert violations(replace(with_calls(good(), begin), holds=(Hold("ada", "live", 100, 120),))) == []
 
 
+@pytest.mark.parametrize(("faults", "broken"), [((), 0), (("Delay",), 1)])
+def test_a_window_may_begin_as_much_later_as_looks_at_the_lock_take_by_themselves(
+    faults: tuple[str, ...], broken: int
+) -> None:
+    begin = entry("model:TranscribeBegin", "1/2,3", began=104.5)
+    look = replace(entry("s3:GetObject", LOCK_KEY, began=98.5), ended=100.5, faults=faults)
+    evidence = replace(with_calls(good(), look, begin), holds=(Hold("ada", "live", 100, 120),))
+    assert len(violations(evidence)) == broken
+
+
 def test_an_instance_that_was_being_started_when_the_lock_was_taken_may_start() -> None:
     start = entry("ec2:StartInstances", "i-1", actor="autoscaler", began=103)
     assert violations(replace(with_calls(good(), start), holds=(Hold("ada", "live", 100, 120),))) == []
@@ -466,8 +476,8 @@ def test_a_chunk_that_was_deleted_before_its_work_is_none_of_its_sessions_any_mo
     letter = Letter(SESSION, "003", "audio-gone")
     speech = {chunk: read_speech(chunk, transcript(int(chunk))) for chunk in ("001", "002")}
     made = assemble(SessionInputs("s1", "ada", frozenset({"001", "002"}), speech), 5)
-    names = {f"{SESSION}/transcription.json": to_json(made), f"{SESSION}/transcription.txt": "".join(plain_text(made))}
-    bodies = {name: body.encode() if isinstance(body, str) else body for name, body in names.items()}
+    text = "".join(plain_text(made)).encode()
+    bodies = {f"{SESSION}/transcription.json": to_json(made), f"{SESSION}/transcription.txt": text}
     audio = f"{SESSION}/chunk-003.flac"
     world = without(having(dead(good(), letter), **bodies), audio)
     about = "each session's transcript is right"

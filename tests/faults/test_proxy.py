@@ -1,11 +1,15 @@
 """The proxy between real boto3 clients and moto's server: what goes through, what is noted, how rules act together."""
 
 import http.client
+import http.server
 import io
 import json
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +18,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from tests.faults.harness.effects import Effect, Passage, Reply
 from tests.faults.harness.proxy import FaultProxy
 from tests.faults.harness.rules import SLOW_DOWN, Delay, Hang, Reset, Rule, Swallow, Then, Twice
-from tests.faults.through_proxy import NOWHERE, WORKER, keys, s3_of, sqs_of, stored
+from tests.faults.through_proxy import NOWHERE, WORKER, dynamodb_of, keys, s3_of, sqs_of, stored
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud
@@ -111,6 +115,64 @@ def test_many_threads_of_one_client_are_served_at_once(cloud: "Cloud", proxy: Fa
         for each in put:
             each.result()
     assert len(keys(cloud)) == 8
+
+
+@pytest.mark.usefixtures("cloud")  # for its credentials
+def test_writes_that_rest_on_a_condition_reach_the_cloud_one_at_a_time() -> None:
+    """The emulator looks at a condition and writes in two steps, between which another write may come."""
+    with _slow_cloud() as slow, FaultProxy(slow.url) as proxy:
+        dynamodb = dynamodb_of(proxy)
+        item = {"sessionPath": {"S": "s"}, "chunk": {"S": "001"}}
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: dynamodb.put_item(TableName="ledger", Item=item), range(4)))
+            assert slow.most_at_once == 1
+            list(pool.map(lambda _: dynamodb.get_item(TableName="ledger", Key=item), range(4)))
+            assert slow.most_at_once > 1
+
+
+@dataclass
+class _SlowCloud:
+    """A service that takes its time, and counts how many calls it has at once."""
+
+    url: str = ""
+    now: int = 0
+    most_at_once: int = 0
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self) -> None:
+        with self.counting:
+            self.now += 1
+            self.most_at_once = max(self.most_at_once, self.now)
+        time.sleep(0.2)
+        with self.counting:
+            self.now -= 1
+
+
+@contextmanager
+def _slow_cloud() -> Iterator[_SlowCloud]:
+    slow = _SlowCloud()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            slow.answer()
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        slow.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield slow
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_cloud_that_is_away_is_a_bad_gateway_and_no_end_of_the_proxy(lonely: FaultProxy) -> None:

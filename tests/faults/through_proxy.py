@@ -8,6 +8,7 @@ from botocore.config import Config
 from tests.faults.harness.proxy import FaultProxy
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
@@ -32,6 +33,10 @@ def sqs_of(proxy: FaultProxy) -> "SQSClient":
 
 def ec2_of(proxy: FaultProxy) -> "EC2Client":
     return boto3.client("ec2", endpoint_url=proxy.endpoint(WORKER), config=config())
+
+
+def dynamodb_of(proxy: FaultProxy) -> "DynamoDBClient":
+    return boto3.client("dynamodb", endpoint_url=proxy.endpoint(WORKER), config=config())
 
 
 def stored(cloud: "Cloud", key: str) -> bytes:

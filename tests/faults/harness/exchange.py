@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from tests.faults.harness.wire import Answer, Connection, GoneError, Request, co
 
 _CLOUD_SECONDS: Final = 60
 _GRAIN_SECONDS: Final = 0.25
+_ITEM_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 
 
 class Cloud:
@@ -59,10 +61,12 @@ class Means:
     Attributes:
         hold: waits so many seconds, or until the proxy closes; whether it closed.
         kill: sends a signal to an actor's process.
+        turn: is held while a write that rests on a condition is carried out.
     """
 
     hold: Callable[[float], bool]
     kill: Callable[[str, signal.Signals], None]
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True)
@@ -118,6 +122,11 @@ class Exchange:
     def carry_out(self) -> Answer:
         if self.call.service == MODEL:
             answer = Answer(200, {"content-type": "text/plain"}, b"ok")
+        elif _rests_on_condition(self.call):
+            # AWS looks at the condition and writes in one step; the emulator does both in threads, and of two writes
+            # at the same moment both could find their condition true.
+            with self.means.turn:
+                answer = self.cloud.answer(self.request)
         else:
             answer = self.cloud.answer(self.request)
         self.statuses.append(answer.status)
@@ -163,3 +172,10 @@ class Exchange:
             # As a load balancer says when what is behind it is away.
             return refusal(self.call, 502, "BadGateway", "the embedded cloud is away")
         return lost or answer
+
+
+def _rests_on_condition(call: Call) -> bool:
+    """Whether it is a write that another one can forbid, or be forbidden by."""
+    if call.service == "dynamodb":
+        return call.operation in _ITEM_WRITES
+    return bool(call.conditions)

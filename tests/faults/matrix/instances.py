@@ -292,6 +292,7 @@ def _fault(
     workers: int = 1,
     idle_limit_seconds: int = 300,
     tick_seconds: float | None = None,
+    injected: int = 0,
 ) -> Fault:
     return Fault(
         name=name,
@@ -301,6 +302,7 @@ def _fault(
         workers=workers,
         settings={"idle_limit_seconds": idle_limit_seconds},
         tick_seconds=tick_seconds,
+        injected=injected,
         stop_seconds=40,
     )
 
@@ -352,6 +354,7 @@ FAULTS: Final = (
         "One of two hosts boots, and its worker never starts.",
         _host_without_worker,
         workers=2,
+        injected=1,
     ),
     _fault(
         "worker-falls-silent", "A worker stands still (SIGSTOP) in mid-work, and its heart with it.", _silent_worker

@@ -19,6 +19,7 @@ from tests.faults.harness.rules import Rule
 from tests.faults.harness.scenario import Broken, Fault
 from tests.faults.harness.stillness import keeps_still, send_jobs, until
 from tests.faults.matrix.baseline import two_sessions
+from tests.faults.matrix.instances import NEVER_ENDS, QUICK_WINDOWS, is_stopped, tick_until
 from tests.faults.matrix.lock import SMALL_WINDOWS, WINDOW_TAKES
 
 _LIVE: Final = ("live", "now")
@@ -142,7 +143,7 @@ def _before_start(fleet: Fleet) -> None:
 
 def _before_stop(fleet: Fleet) -> None:
     """The worker would poll for an hour, so it is the autoscaler that ends it when it has been idle for a second."""
-    hosts = fleet.hosts(seconds_per_window=0.05, env={"SCRIBEFLEET_MAX_EMPTY_POLLS": "1000"})
+    hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS, env=NEVER_ENDS)
     two_sessions(fleet)
     fleet.tick()
     fleet.settled()
@@ -152,8 +153,7 @@ def _before_stop(fleet: Fleet) -> None:
     if set(hosts.states().values()) != {"running"}:
         raise Broken("the instance did not run on")
     live.end()
-    if not fleet.tick()["outcome"]["stopped"]:
-        raise Broken("the idle instance was not stopped when the live session was over")
+    tick_until(fleet, is_stopped(hosts), "the idle instance is stopped when the live session is over")
 
 
 def _holds_back(fleet: Fleet, live: _Begins, on: str) -> None:

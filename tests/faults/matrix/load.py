@@ -19,7 +19,7 @@ FAULTS: Final = (
     Fault(
         name="load",
         group="load",
-        what=f"{_JOBS} jobs go through {_WORKERS} workers while calls fail and workers are killed.",
+        what=f"Calls fail and workers are killed while {_JOBS} jobs go through {_WORKERS} workers.",
         script=_load,
         settings=SETTINGS,
         workers=_WORKERS,

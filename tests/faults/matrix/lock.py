@@ -157,7 +157,6 @@ FAULTS: Final = (
         script=_taken,
         settings=SMALL_WINDOWS,
         injected=1,
-        quick=True,
     ),
     Fault(
         name="lock-refreshed",

@@ -88,17 +88,21 @@ def _every_worker_dies(fleet: Fleet) -> Expected:
     )
     policy["maxReceiveCount"] = _RECEIVES
     fleet.cloud.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(policy)})
-    fleet.put_session("ada", "morning", range(1, 7))
+    fleet.put_session("ada", "morning", transcribed=set(range(1, 13)) - {4})
     fleet.scan()
-    fatal = fleet.proxy.add(Rule("model:TranscribeBegin", Order("crash"), target=r"^1/(.+,)?4(,|$)"))
+    fatal = fleet.proxy.add(Rule("model:TranscribeBegin", Order("crash"), target="^1/"))
     for _ in range(_RECEIVES):
         worker = fleet.start_worker()
         if worker.wait(_PATIENCE) >= 0:
             raise Broken(f"a worker ended with {worker.returncode}, and was to be killed by its model")
+    fleet.put_session("grace", "evening", range(1, 7))
+    fleet.scan()
     fleet.start_worker()
     if fatal.struck != _RECEIVES:
         raise Broken(f"the model died {fatal.struck} times, and was to die {_RECEIVES} times")
-    return Expected({"received-too-often": 1})
+    # AWS adds which queue a message came from, which people are shown as `received-too-often`; the embedded cloud
+    # moves it as it is.
+    return Expected({"unknown": 1})
 
 
 def _scan_meets_refusals(fleet: Fleet) -> None:

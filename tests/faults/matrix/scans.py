@@ -110,7 +110,7 @@ _STRAYS: Final = (
     "users/ada/audio/sessions/morning/chunk-001.flac.tmp",
     "users/ada/audio/sessions/morning/old/chunk-001.flac",
     "users/ada/audio/sessions/morning/chunk-\u0661.flac",
-    "users/ada/audio/sessions/" + "s" * 965 + "/chunk-001.flac",
+    "users/ada/audio/sessions/" + "s" * 975 + "/chunk-001.flac",
 )
 
 
@@ -224,6 +224,7 @@ FAULTS: Final = (
         what="A scan comes while a live session holds the lock.",
         script=_in_a_hold,
         injected=1,
+        quick=True,
     ),
     Fault(
         name="odd-keys",

@@ -66,13 +66,15 @@ def _metadata_gone_in_mid_work(fleet: Fleet) -> None:
 
 
 def _metadata_gone_at_start(fleet: Fleet) -> None:
-    """A worker that does not know which instance it is on cannot stop it, nor beat for it: the autoscaler has to."""
+    """A worker that does not know its instance can neither stop it nor beat for it: the autoscaler reboots the host."""
     two_sessions(fleet)
     hosts = list(fleet.hosts())
     for host in hosts:
         host.metadata_off()
     fleet.tick()
     fleet.proxy.wait_for("s3:PutObject", target=_TRANSCRIPT, timeout=_PATIENCE)
+    for host in hosts:
+        host.metadata_on()
 
 
 FAULTS: Final = (
@@ -142,6 +144,7 @@ FAULTS: Final = (
         script=_metadata_gone_at_start,
         injected=2,
         tick_seconds=1.0,
-        settings={"boot_limit_seconds": 10, "silent_limit_seconds": 3, "idle_limit_seconds": 3},
+        stop_seconds=60,
+        settings={"boot_limit_seconds": 5},
     ),
 )

@@ -174,6 +174,7 @@ def _fault(
     idle_limit_seconds: int = 300,
     target_drain_seconds: int = 900,
     workers: int = 1,
+    injected: int = 0,
 ) -> Fault:
     return Fault(
         name=name,
@@ -181,6 +182,7 @@ def _fault(
         what=what,
         script=script,
         workers=workers,
+        injected=injected,
         settings={"idle_limit_seconds": idle_limit_seconds, "target_drain_seconds": target_drain_seconds},
         stop_seconds=40,
     )
@@ -207,7 +209,9 @@ FAULTS: Final = (
         "Two ticks start the same instance at the same moment, and the ledger is away.",
         _two_at_once_without_record,
     ),
-    _fault("no-tick-for-30-minutes", "No tick comes for half an hour, and work does.", _none_for_half_an_hour),
+    _fault(
+        "no-tick-for-30-minutes", "No tick comes for half an hour, and work does.", _none_for_half_an_hour, injected=1
+    ),
     *(
         _fault(
             f"tick-blind-to-{name}",

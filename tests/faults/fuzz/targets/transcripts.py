@@ -86,7 +86,14 @@ def samples() -> list[bytes]:
         "beside": {"before": [{"word": " no", "start": -0.4, "end": -0.1}], "after": []},
     }
     heard = [("002", json.dumps(beside).encode()), ("1003", json.dumps(bare).encode())]
-    return [folder(real[2:]), folder(real[1:]), folder(live), folder(live[:1]), folder([*live[:1], *heard]), folder([])]
+    odd = [
+        ("001", b'{"segments": [{"text": "00:01 --> 00:02", "start": 0.5, "end": 1.5}]}'),
+        ("002", b'{"segments": [{"text": "far off", "start": -1e308, "end": 1e308}]}'),
+    ]
+    return [
+        *(folder(real[2:]), folder(real[1:]), folder(live), folder(live[:1]), folder([*live[:1], *heard])),
+        *(folder(odd[:1]), folder(odd), folder([])),
+    ]
 
 
 def structured() -> SearchStrategy[bytes]:

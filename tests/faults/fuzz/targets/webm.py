@@ -148,6 +148,8 @@ def _can_be_rebuilt(source: Source, found: WebmStructure, surroundings: Surround
     require(all(one <= other for one, other in pairwise(coverage.begins)), "no block is heard before the one in front")
     made = rebuild(source.data, found, coverage.begins)
     require(len(made) <= 2 * len(source.data) + 64 * (len(found.blocks) + 1), "what is made is not much longer")
+    if found.blocks and not found.damaged and (found.head_bytes or math.inf) <= found.blocks[0].begin:
+        require(len(walk(made).blocks) == len(found.blocks), "what is made of whole blocks has these blocks")
 
 
 def _is_consistent(data: bytes, found: WebmStructure) -> None:
