@@ -100,8 +100,12 @@ class SessionFinisher:
             self._changed.notify_all()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Finish sessions for as long as the block lasts; one that is being finished at its end is waited for."""
+    def running(self, must_abort: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Finish sessions for as long as the block lasts; one that is being finished at its end is waited for.
+
+        Args:
+            must_abort: whether the time is over in which anything may still be done; then nothing is waited for.
+        """
         self._closing = False
         thread = threading.Thread(target=self._run, name="finish-sessions", daemon=True)
         thread.start()
@@ -113,8 +117,12 @@ class SessionFinisher:
                 left = sum(pending.due < inf for pending in self._pending.values())
                 self._changed.notify_all()
             # A very long session may take longer than a host waits that is being stopped. It is written by
-            # compare-and-swap, so it does no harm to end within it.
-            thread.join(_LAST_SECONDS)
+            # compare-and-swap, so it does no harm to end within it. Where the host ends at once, the report that comes
+            # next matters more: what is not finished here the next scan finishes.
+            for _ in range(round(_LAST_SECONDS / _LOOK_SECONDS)):
+                if not thread.is_alive() or must_abort():
+                    break
+                thread.join(_LOOK_SECONDS)
             if left:
                 log.info("sessions_left", sessions=left, why="they may be going on, or there was no time")
 

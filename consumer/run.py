@@ -91,7 +91,7 @@ class Runner:
             WorkerBrokenError: the process should be started afresh.
         """
         try:
-            with self._saying_metrics(), self._telling_dead_letters(), self._finisher.running():
+            with self._saying_metrics(), self._telling_dead_letters(), self._finisher.running(self._stop.must_abort):
                 with self.pipeline.running():
                     ending = self._loop()
                 self._finish_sessions()

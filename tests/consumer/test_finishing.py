@@ -1,10 +1,13 @@
 """A worker writes a session's transcript when its last gap is filled, and nothing that goes wrong there fails a job."""
 
 import json
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from consumer import finishing
 from consumer.finishing import SessionFinisher
 from consumer.publish import read_if_there
 from consumer.record import JobRecord
@@ -165,6 +168,28 @@ def test_nothing_begins_while_a_live_session_holds_the_lock(cloud: "Cloud", cloc
         assert one.wait(10)
 
     assert (while_held, told) == ([], ["s1"])
+
+
+def test_where_the_host_ends_at_once_the_report_does_not_wait_for_a_session(
+    cloud: "Cloud", clock: "FakeClock", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "_LAST_SECONDS", 60.0)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def takes_long() -> bool:
+        begun.set()
+        return may_end.wait(60)
+
+    one = finisher(cloud, clock, takes_long, [])
+    try:
+        with one.running(must_abort=lambda: True):
+            one.ended(ended(cloud, clock))
+            one.hurry()
+            assert begun.wait(10)
+            began = time.monotonic()
+        assert time.monotonic() - began < 20
+    finally:
+        may_end.set()
 
 
 def test_a_job_that_ends_later_has_the_session_looked_at_again(cloud: "Cloud", clock: "FakeClock") -> None:

@@ -160,6 +160,22 @@ def test_when_the_dead_letter_queue_is_away_the_message_stays(crew: "MakeCrew", 
     assert one.waiting() == (0, 1)
 
 
+def test_a_message_is_held_for_as_long_as_its_dead_letter_is_tried(crew: "MakeCrew", refuse: "Refuse") -> None:
+    # given: the tries take longer than a lease
+    one = crew(visibility_timeout_seconds=3)
+    one.send("hello")
+    refused = refuse(one.cloud.sqs, "sqs.SendMessage", "ServiceUnavailable", 503, times=3)
+    extended: list[str] = []
+    hook = "before-call.sqs.ChangeMessageVisibilityBatch"
+    one.cloud.sqs.meta.events.register(hook, lambda **_: extended.append("once"))
+    one.clock.on_sleep = one.leases.extend_all
+    one.work()
+    assert refused() == 3
+    assert extended == ["once"] * 3
+    assert [reason for reason, _ in one.dead_letters()] == ["message-not-json"]
+    assert one.waiting() == (0, 0)
+
+
 def test_a_deletion_that_is_tried_again_makes_no_second_dead_letter(crew: "MakeCrew", refuse: "Refuse") -> None:
     one = crew()
     one.send("hello")

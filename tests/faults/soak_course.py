@@ -40,7 +40,7 @@ class Course:
         self._hosts = tuple(hosts)
         self._plan = what
         self._say = say
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._began = time.monotonic()
         self._deeds: Counter[str] = Counter()
@@ -74,10 +74,10 @@ class Course:
     def _now(self) -> float:
         return time.monotonic() - self._began
 
-    def _later(self, at: float, act: Callable[[], None]) -> None:
+    def _later(self, at: float, act: Callable[[], object]) -> None:
         heapq.heappush(self._due, (at, next(self._numbers), act))
 
-    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+    def _after(self, seconds: float, act: Callable[[], object]) -> None:
         self._later(self._now() + seconds, act)
 
     def _record(self, part: Recording) -> None:

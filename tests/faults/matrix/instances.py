@@ -1,113 +1,30 @@
 """Faults of instances: EC2 refuses, ignores, lags and takes away; hosts come up without a worker, or fall silent."""
 
-import contextlib
-import re
-import time
 from collections.abc import Callable
 from signal import SIGSTOP
-from typing import Any, Final
+from typing import Final
 
-from deploy.local.cloud import EmbeddedCloudError
-from tests.faults.harness.answers import blank, with_body
 from tests.faults.harness.call import Call
-from tests.faults.harness.effects import (
-    DENIED,
-    EC2_THROTTLED,
-    NO_CAPACITY,
-    Effect,
-    Kill,
-    Passage,
-    Rewrite,
-    Then,
-)
+from tests.faults.harness.ec2_effects import IgnoredStop, Lagging, still_pending
+from tests.faults.harness.effects import DENIED, EC2_THROTTLED, NO_CAPACITY, Kill, Rewrite, Then
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.hosts import Hosts, Manners
 from tests.faults.harness.later import late_ticks
-from tests.faults.harness.processes import HarnessProcess
 from tests.faults.harness.rules import Rule, Switch
 from tests.faults.harness.scenario import Broken, Fault
 from tests.faults.harness.stillness import until
-from tests.faults.harness.wire import Answer
+from tests.faults.harness.ticking import PATIENCE_SECONDS, is_stopped, tick_until, ticked
 from tests.faults.matrix.baseline import two_sessions
 
 QUICK_WINDOWS: Final = 0.05
 NEVER_ENDS: Final = {"SCRIBEFLEET_MAX_EMPTY_POLLS": "1000"}
 """Of a worker that never stops its instance, so that the autoscaler has to."""
 
-_PATIENCE: Final = 90.0
-_PAUSE_SECONDS: Final = 0.3
-_RUNNING: Final = re.compile(r"<instanceState>\s*<code>16</code>\s*<name>running</name>\s*</instanceState>")
-_PENDING: Final = "<instanceState><code>0</code><name>pending</name></instanceState>"
-_STOPPING: Final = (
-    "<StopInstancesResponse><requestId>ignored</requestId><instancesSet>{items}</instancesSet></StopInstancesResponse>"
-)
-_STOPPING_ITEM: Final = (
-    "<item><instanceId>{name}</instanceId><currentState><code>64</code><name>stopping</name></currentState>"
-    "<previousState><code>16</code><name>running</name></previousState></item>"
-)
-
-
-# --- effects
-
-
-class IgnoredStop(Effect):
-    """EC2 says that it stops the instances, and does not."""
-
-    def inward(self, passage: Passage) -> Answer:
-        items = "".join(_STOPPING_ITEM.format(name=name) for name in passage.call.target.split(","))
-        return with_body(blank(passage.call), _STOPPING.format(items=items).encode())
-
-
-class Lagging(Effect):
-    """DescribeInstances answers each question as it did when it was first asked: states, tags and all."""
-
-    def __init__(self) -> None:
-        self._old: dict[bytes, Answer] = {}
-
-    def outward(self, passage: Passage, answer: Answer) -> Answer:
-        return self._old.setdefault(passage.call.raw, answer)
-
-
-def _pending(answer: Answer) -> Answer:
-    """All that runs is still pending."""
-    return with_body(answer, _RUNNING.sub(_PENDING, answer.body.decode()).encode())
-
-
-# --- what scripts share
-
-
-def tick_until(fleet: Fleet, happened: Callable[[], object], what: str) -> None:
-    """Tick until something is so; a tick that fails is followed by the next, as with Lambda."""
-
-    def tick_and_look() -> object:
-        with contextlib.suppress(EmbeddedCloudError):
-            fleet.tick()
-        time.sleep(_PAUSE_SECONDS)
-        return happened()
-
-    until(tick_and_look, what, _PATIENCE)
-
 
 def started(fleet: Fleet, hosts: Hosts, count: int = 1) -> None:
     """Two sessions' work, and as many hosts up as were to be."""
     two_sessions(fleet)
     tick_until(fleet, lambda: sum(host.is_up for host in hosts) >= count, f"{count} hosts are up")
-
-
-def is_stopped(hosts: Hosts) -> Callable[[], bool]:
-    """Tells whether no instance runs."""
-    return lambda: set(hosts.states().values()) <= {"stopped", "terminated"}
-
-
-def ticked(process: HarnessProcess, *decisions: str) -> list[dict[str, Any]]:
-    """What ticks at another time of day came to, when they are over; with `decisions`, these are what they must be."""
-    if process.wait(_PATIENCE):
-        raise Broken(f"{process.actor} failed: {process.log()[-300:]}")
-    ticks = process.events("tick")
-    came_to = [str(tick["decision"]) for tick in ticks]
-    if decisions and came_to != list(decisions):
-        raise Broken(f"the ticks came to {came_to} and not to {list(decisions)}: {[tick['reason'] for tick in ticks]}")
-    return ticks
 
 
 def _starts(fleet: Fleet) -> int:
@@ -121,7 +38,7 @@ def _worker_stop_refused(fleet: Fleet) -> None:
     hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     fleet.proxy.add(Rule("ec2:StopInstances", DENIED, actor="worker-1"))
     started(fleet, hosts)
-    fleet.proxy.wait_for("ec2:StopInstances", actor="worker-1", timeout=_PATIENCE)
+    fleet.proxy.wait_for("ec2:StopInstances", actor="worker-1", timeout=PATIENCE_SECONDS)
     tick_until(fleet, is_stopped(hosts), "the autoscaler stops the instance that its worker may not stop")
 
 
@@ -139,11 +56,11 @@ def _worker_stop_ignored(fleet: Fleet) -> None:
     hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     fleet.proxy.add(Rule("ec2:StopInstances", IgnoredStop(), actor="worker-1", nth=1))
     started(fleet, hosts)
-    until(lambda: fleet.exits, "the worker ends as its instance seems to stop", _PATIENCE)
+    until(lambda: fleet.exits, "the worker ends as its instance seems to stop", PATIENCE_SECONDS)
     if is_stopped(hosts)():
         raise Broken("the instance was stopped all the same")
     ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
-    until(is_stopped(hosts), "the worker after the reboot stops the instance", _PATIENCE)
+    until(is_stopped(hosts), "the worker after the reboot stops the instance", PATIENCE_SECONDS)
 
 
 def _autoscaler_stop_ignored(fleet: Fleet) -> None:
@@ -178,7 +95,7 @@ def _pending_long(fleet: Fleet) -> None:
     """A start that takes long counts as capacity: nothing else is started for it, and it is not given up."""
     hosts = fleet.hosts(manners=Manners(boot_seconds=4))
     pending = Switch(opened=True)
-    fleet.proxy.add(Rule("ec2:DescribeInstances", Rewrite(_pending), actor="autoscaler", during=pending))
+    fleet.proxy.add(Rule("ec2:DescribeInstances", Rewrite(still_pending), actor="autoscaler", during=pending))
     started(fleet, hosts)
     for _ in range(4):
         seen = fleet.tick()
@@ -199,7 +116,7 @@ def _describe_lags(fleet: Fleet) -> None:
         raise Broken("nothing was started")
     _does_nothing(fleet, "stopped")
     fleet.proxy.remove(before)
-    until(is_stopped(hosts), "the instance stops when all is done", _PATIENCE)
+    until(is_stopped(hosts), "the instance stops when all is done", PATIENCE_SECONDS)
 
 
 def _seems_to_run_on(fleet: Fleet) -> None:
@@ -207,7 +124,7 @@ def _seems_to_run_on(fleet: Fleet) -> None:
     started(fleet, hosts)
     lag = fleet.proxy.add(Rule("ec2:DescribeInstances", Lagging(), actor="autoscaler"))
     fleet.tick()
-    until(is_stopped(hosts), "the instance stops when all is done", _PATIENCE)
+    until(is_stopped(hosts), "the instance stops when all is done", PATIENCE_SECONDS)
     fleet.put_session("edsger", "noon")
     fleet.scan()
     _does_nothing(fleet, "running")
@@ -236,7 +153,7 @@ def _stop_in_mid_work(fleet: Fleet) -> None:
     _ends(fleet, lambda ids: fleet.cloud.ec2.stop_instances(InstanceIds=ids))
     started(fleet, hosts)
     host = fleet.host(1)
-    until(lambda: host.runs and not host.is_up, "the host is down", _PATIENCE)
+    until(lambda: host.runs and not host.is_up, "the host is down", PATIENCE_SECONDS)
     tick_until(fleet, lambda: len(host.runs) == 2, "the instance is started again for what is left")
 
 
@@ -244,7 +161,7 @@ def _terminated_in_mid_work(fleet: Fleet) -> None:
     hosts = fleet.hosts(manners=Manners(shutdown_seconds=0.2), seconds_per_window=0.5)
     _ends(fleet, lambda ids: fleet.cloud.ec2.terminate_instances(InstanceIds=ids))
     started(fleet, hosts, count=2)
-    until(lambda: "terminated" in hosts.states().values(), "the instance is terminated", _PATIENCE)
+    until(lambda: "terminated" in hosts.states().values(), "the instance is terminated", PATIENCE_SECONDS)
 
 
 def _ends(fleet: Fleet, end: Callable[[list[str]], object]) -> None:
@@ -261,7 +178,7 @@ def _host_without_worker(fleet: Fleet) -> None:
     hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     fleet.host(1).dead = True
     started(fleet, hosts, count=2)
-    until(lambda: not fleet.host(2).is_up, "the other host does all, and stops", _PATIENCE)
+    until(lambda: not fleet.host(2).is_up, "the other host does all, and stops", PATIENCE_SECONDS)
     ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
     ticks = ticked(late_ticks(fleet, "autoscaler-last", ahead=1000, times=2), "repairing", "stopping")
     if not ticks[-1]["alarms"]:
@@ -273,9 +190,9 @@ def _silent_worker(fleet: Fleet) -> None:
     hosts = fleet.hosts()
     paused = fleet.proxy.add(Rule("model:TranscribeBegin", Kill(sig=SIGSTOP), actor="worker-1", nth=2))
     started(fleet, hosts)
-    until(lambda: paused.struck, "the worker is paused", _PATIENCE)
+    until(lambda: paused.struck, "the worker is paused", PATIENCE_SECONDS)
     ticked(late_ticks(fleet, ahead=400, times=2), "repairing", "repairing")
-    until(lambda: len(fleet.host(1).runs) == 2, "the host is rebooted", _PATIENCE)
+    until(lambda: len(fleet.host(1).runs) == 2, "the host is rebooted", PATIENCE_SECONDS)
 
 
 def _throttled(fleet: Fleet) -> None:

@@ -1,12 +1,14 @@
 """Workers killed (SIGKILL, as by the kernel when memory is short) before and after each of their side effects."""
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from signal import SIGKILL
 from typing import Final
 
 from shared.layout import metadata_key
-from tests.faults.harness.effects import Kill, Order
+from tests.faults.harness.call import Call
+from tests.faults.harness.effects import Kill, Order, Then
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.rules import Rule
 from tests.faults.harness.scenario import Broken, Fault
@@ -35,8 +37,8 @@ from tests.faults.matrix.moments import (
 from tests.faults.matrix.steps import scan_finishes_sessions, wait_ended
 
 _RECORDED: Final = b'{"title": "a morning", "duration": 60}'
-_MOST_ROUNDS: Final = 6
-_LEAST_ROUNDS: Final = 3
+_ROUNDS: Final = 3
+_LOOK_SECONDS: Final = 0.1
 _HOST_KILLS: Final = 3
 
 
@@ -94,25 +96,33 @@ def _kill_on_its_host(fleet: Fleet) -> None:
 
 
 def _crash_loop(fleet: Fleet) -> None:
-    """One worker after the other is killed, until each job was in the hands of one that died."""
+    """One worker after the other is killed with every job in its hands."""
     two_sessions(fleet)
-    jobs = sum(len(session.gaps) for session in fleet.sessions)
-    for number in range(_MOST_ROUNDS):
-        actor = f"worker-{number % 2 + 1}"
-        rule = HEARD.strike(fleet, Kill(), actor=actor)
+    for number in range(1, _ROUNDS + 1):
+        actor = f"worker-{2 - number % 2}"
+        rules = [
+            HEAR.strike(fleet, Then(partial(_wait_begun, fleet, number)), actor=actor),
+            HEAR.strike(fleet, Kill(), actor=actor),
+        ]
         wait_ended(fleet.start_worker(actor), -SIGKILL)
-        fleet.proxy.remove(rule)
-        if number + 1 >= _LEAST_ROUNDS and _begun(fleet) == jobs:
-            break
-    else:
-        raise Broken(f"only {_begun(fleet)} of {jobs} jobs were ever begun")
+        for rule in rules:
+            fleet.proxy.remove(rule)
     fleet.start_workers()
 
 
-def _begun(fleet: Fleet) -> int:
-    """How many jobs a worker has begun and not ended, by the ledger."""
+def _wait_begun(fleet: Fleet, attempts: int, _call: Call) -> None:
+    """Hold the first window back until every job was begun so often, by the ledger."""
+    jobs = sum(len(session.gaps) for session in fleet.sessions)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (begun := _begun(fleet, attempts)) < jobs:
+        if time.monotonic() > deadline:
+            raise Broken(f"of {jobs} jobs {begun} were begun {attempts} times")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _begun(fleet: Fleet, attempts: int) -> int:
     items = fleet.cloud.dynamodb.scan(TableName=fleet.settings.table_name)["Items"]
-    return sum(item.get("status") == {"S": "processing"} for item in items)
+    return sum(int(item.get("attempts", {"N": "0"})["N"]) >= attempts for item in items)
 
 
 def _on_the_way() -> Iterator[Fault]:
@@ -220,10 +230,11 @@ FAULTS: Final = (
         stop_seconds=60,
     ),
     Fault(
-        name="kill-each-jobs-worker",
+        name="kill-one-worker-after-the-other",
         group="kills",
-        what="Workers are killed one after the other, until each job was in the hands of one that died.",
+        what="Three workers are killed one after the other, each with every job in its hands.",
         script=_crash_loop,
+        settings={"max_jobs_in_hand": 60},
         bounds_seconds=120,
     ),
 )

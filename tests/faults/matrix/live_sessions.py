@@ -18,8 +18,9 @@ from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.rules import Rule
 from tests.faults.harness.scenario import Broken, Fault
 from tests.faults.harness.stillness import keeps_still, send_jobs, until
+from tests.faults.harness.ticking import is_stopped, tick_until
 from tests.faults.matrix.baseline import two_sessions
-from tests.faults.matrix.instances import NEVER_ENDS, QUICK_WINDOWS, is_stopped, tick_until
+from tests.faults.matrix.instances import NEVER_ENDS, QUICK_WINDOWS
 from tests.faults.matrix.lock import SMALL_WINDOWS, WINDOW_TAKES
 
 _LIVE: Final = ("live", "now")
@@ -96,7 +97,7 @@ def _while_idle_work_ends(fleet: Fleet, target: str) -> None:
     """A worker has done all, and is about to write; jobs come, and a live session."""
     two_sessions(fleet)
     live = _Begins(fleet, "s3:PutObject", actor="worker-1", target=target, meanwhile=_new_jobs(fleet))
-    fleet.start_worker("worker-1", seconds_per_window=0.05)
+    fleet.start_worker("worker-1", seconds_per_window=QUICK_WINDOWS)
     live.wait()
     keeps_still(fleet, "worker-1")
     live.end()
@@ -104,7 +105,7 @@ def _while_idle_work_ends(fleet: Fleet, target: str) -> None:
 
 def _while_reporting(fleet: Fleet) -> None:
     """The report comes right before the instance is stopped, which must not be while a live session lasts."""
-    fleet.hosts(seconds_per_window=0.05)
+    fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     two_sessions(fleet)
     live = _Begins(
         fleet, "s3:PutObject", actor="worker-1", target=r"^batch-reports/.*\.html$", meanwhile=_new_jobs(fleet)

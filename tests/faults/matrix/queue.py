@@ -250,6 +250,7 @@ FAULTS: Final = (
         what="Messages that are no job, or not the fleet's, lie between those that are.",
         script=_bad_messages,
         quick=True,
+        settings={"visibility_timeout_seconds": 20},
     ),
     Fault(
         name="dead-letters-refused",

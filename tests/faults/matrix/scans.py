@@ -1,7 +1,6 @@
 """Faults of scans: killed half-way, two at once, beside workers, in a hold; and buckets that hold odd things."""
 
 import threading
-import time
 from functools import partial
 from typing import Final
 
@@ -14,11 +13,12 @@ from tests.faults.harness.later import late_scan
 from tests.faults.harness.processes import HarnessProcess
 from tests.faults.harness.rules import Rule
 from tests.faults.harness.scenario import Broken, Expected, Fault
-from tests.faults.harness.stillness import keeps_still, until
+from tests.faults.harness.stillness import keeps_still
 from tests.faults.matrix.baseline import two_sessions
 
 _PATIENCE: Final = 90.0
 _AFTER_CLAIMS: Final = 16 * 60.0  # shared.ledger.CLAIM_LASTS and a minute
+_OLD_ENOUGH: Final = 150
 _GAPS: Final = 24
 _PENDING: Final = r"pending-jobs\.json$"
 
@@ -153,32 +153,28 @@ def _odd_metadata(fleet: Fleet) -> None:
     fleet.proxy.remove(denied)  # the next scan makes up for it
 
 
-def _going_on(fleet: Fleet) -> Expected:
+def _going_on(fleet: Fleet) -> None:
     """The recorder is still at it: young chunks are left to the live path, and come in when they are old enough."""
     fleet.put_session("ada", "morning", range(1, 9))
-    said = fleet.scan()
-    if (said["enqueued"], said["tooYoung"]) != (0, 8):
-        raise Broken(f"of a session that goes on a scan has queued {said['enqueued']} chunks")
-    fleet.start_workers()
-    _scans_queue(fleet, 8)
+    _left_alone(fleet, 8)
+    # The worker's clock is where the later scan's is, or it would wait until then with the session's transcript.
+    fleet.start_worker("worker-1", clock_offset=_OLD_ENOUGH)
+    _queues_later(fleet, "scanner-later", 8)
+    fleet.settled()
     fleet.put_session("ada", "morning", range(9, 13))
-    if fleet.scan()["tooYoung"] != 4:
-        raise Broken("chunks that came a moment ago were not taken for young ones")
-    _scans_queue(fleet, 4)
-    return Expected(injected=1)
+    _left_alone(fleet, 4)
+    _queues_later(fleet, "scanner-last", 4)
 
 
-def _scans_queue(fleet: Fleet, gaps: int) -> None:
-    """Scan until so many gaps were queued, all of them old enough."""
-    queued = 0
+def _left_alone(fleet: Fleet, young: int) -> None:
+    said = fleet.scan()
+    if (said["enqueued"], said["tooYoung"]) != (0, young):
+        raise Broken(f"of {young} young chunks a scan has queued {said['enqueued']}")
 
-    def scan() -> bool:
-        nonlocal queued
-        queued += int(fleet.scan()["enqueued"])
-        time.sleep(0.3)
-        return queued >= gaps
 
-    until(scan, f"scans queue {gaps} gaps")
+def _queues_later(fleet: Fleet, actor: str, gaps: int) -> None:
+    if (queued := _queued(late_scan(fleet, actor, ahead=_OLD_ENOUGH))) != gaps:
+        raise Broken(f"when they were old enough {queued} of {gaps} chunks were queued")
 
 
 def _put(fleet: Fleet, key: str, body: bytes) -> None:
@@ -250,6 +246,7 @@ FAULTS: Final = (
         group="scans",
         what="A session is scanned while it goes on, and gets more chunks after that.",
         script=_going_on,
-        settings={"scan_min_age_seconds": 4},
+        settings={"scan_min_age_seconds": _OLD_ENOUGH - 30},
+        injected=2,
     ),
 )

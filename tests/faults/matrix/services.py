@@ -144,7 +144,7 @@ FAULTS: Final = (
         script=_metadata_gone_at_start,
         injected=2,
         tick_seconds=1.0,
-        stop_seconds=60,
+        stop_seconds=100,
         settings={"boot_limit_seconds": 5},
     ),
 )

@@ -13,10 +13,10 @@ from tests.faults.harness.later import late_ticks
 from tests.faults.harness.rules import Rule, Switch
 from tests.faults.harness.scenario import Broken, Fault
 from tests.faults.harness.stillness import LOCK, until
+from tests.faults.harness.ticking import PATIENCE_SECONDS, is_stopped, ticked
 from tests.faults.matrix.baseline import two_sessions
-from tests.faults.matrix.instances import QUICK_WINDOWS, is_stopped, started, ticked
+from tests.faults.matrix.instances import QUICK_WINDOWS, started
 
-_PATIENCE: Final = 90.0
 _RECORD: Final = "dynamodb:PutItem"
 _AUTOSCALER: Final = "autoscaler"
 _LATER: Final = "autoscaler-later"
@@ -56,7 +56,7 @@ def _meet(fleet: Fleet, on: str, actors: tuple[str, str]) -> None:
     both = threading.Barrier(len(actors))
 
     def wait(_call: Call) -> None:
-        both.wait(_PATIENCE)
+        both.wait(PATIENCE_SECONDS)
 
     for actor in actors:
         fleet.proxy.add(Rule(on, Then(wait), actor=actor, nth=1))
@@ -72,7 +72,7 @@ def _none_for_half_an_hour(fleet: Fleet) -> None:
     """The instance ends without any tick. Work that comes meanwhile waits for the next one."""
     hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     started(fleet, hosts)
-    until(is_stopped(hosts), "the worker stops its instance without any tick", _PATIENCE)
+    until(is_stopped(hosts), "the worker stops its instance without any tick", PATIENCE_SECONDS)
     fleet.put_session("edsger", "noon")
     fleet.scan()
     ticked(late_ticks(fleet, ahead=1800), "starting")
@@ -93,7 +93,7 @@ def _blind_to(fleet: Fleet, on: str, target: str | None, *, starts: bool) -> Non
     blind.close()
     if not starts and not fleet.tick()["outcome"]["started"]:
         raise Broken("nothing was started when all could be seen")
-    fleet.proxy.wait_for("model:TranscribeBegin", timeout=_PATIENCE)
+    fleet.proxy.wait_for("model:TranscribeBegin", timeout=PATIENCE_SECONDS)
     with blind.opened():
         for _ in range(3):
             _touches_nothing(fleet.tick())
@@ -119,7 +119,7 @@ def _counts_lag(fleet: Fleet) -> None:
     started_now = fleet.tick()["outcome"]["started"]
     if not started_now:
         raise Broken("nothing was started when SQS counted what is there")
-    fleet.proxy.wait_for("model:TranscribeBegin", timeout=_PATIENCE)
+    fleet.proxy.wait_for("model:TranscribeBegin", timeout=PATIENCE_SECONDS)
     with lag.opened():
         for _ in range(3):
             _touches_nothing(fleet.tick())
@@ -130,7 +130,7 @@ def _counts_spike(fleet: Fleet) -> None:
     """SQS counts 500 jobs where there is none, at three ticks of the next half hour; a look for one finds none."""
     hosts = fleet.hosts(seconds_per_window=QUICK_WINDOWS)
     started(fleet, hosts)
-    until(is_stopped(hosts), "all is done", _PATIENCE)
+    until(is_stopped(hosts), "all is done", PATIENCE_SECONDS)
     spike = Rewrite(queue_counts(visible=500))
     fleet.proxy.add(Rule("sqs:GetQueueAttributes", spike, actor=_LATER, target="jobs$"))
     ticked(late_ticks(fleet, _LATER, ahead=600, every=600, times=3), "doubting", "doubting", "doubting")
@@ -145,7 +145,7 @@ def _killed(fleet: Fleet, on: str, *, before: bool, starts: bool) -> None:
     two_sessions(fleet)
     fleet.proxy.add(Rule(on, Kill(before=before), actor=_LATER, nth=1))
     killed = late_ticks(fleet, _LATER, ahead=-40)
-    if killed.wait(_PATIENCE) != -9:
+    if killed.wait(PATIENCE_SECONDS) != -9:
         raise Broken(f"the tick was not killed: {killed.returncode}")
     if ("running" in hosts.states().values()) is not starts:
         raise Broken(f"the instance is {hosts.states()} when the tick is dead")
