@@ -142,7 +142,7 @@ def _rerun(fleet: Fleet, session: str) -> int:
 
 def _bad_messages(fleet: Fleet) -> Expected:
     """Every kind of message that is no job, between those that are."""
-    fleet.put_session("ada", "morning")
+    fleet.put_session("ada", "morning", range(1, 7))
     good = {
         "version": 1,
         "kind": "chunk",
@@ -174,7 +174,7 @@ def _bad_messages(fleet: Fleet) -> Expected:
     fleet.scan()
     for _, body in bad[1::2]:
         fleet.cloud.sqs.send_message(QueueUrl=fleet.settings.jobs_queue_url, MessageBody=body)
-    fleet.start_workers()
+    fleet.start_worker()
     reasons = [reason for reason, _ in bad]
     return Expected({reason: reasons.count(reason) for reason in reasons}, injected=len(bad))
 

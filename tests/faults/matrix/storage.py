@@ -205,7 +205,6 @@ FAULTS: Final = (
         group="storage",
         what="Half of all transcripts are written and the answer is lost.",
         script=_struck("s3:PutObject", Reset(after=True), target=_TRANSCRIPT, probability=0.5),
-        quick=True,
         settings=_LONG_LEASES,
     ),
     Fault(
