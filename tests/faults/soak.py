@@ -34,8 +34,8 @@ from tests.faults.soak_course import Course
 from tests.faults.soak_plan import Plan, plan
 
 SETTINGS: Final[Mapping[str, Any]] = {
-    "visibility_timeout_seconds": 10,
-    "job_deadline_seconds": 15,
+    "visibility_timeout_seconds": 15,
+    "job_deadline_seconds": 20,
     "max_receives": 9,
     "boot_limit_seconds": 60,
     "silent_limit_seconds": 30,
