@@ -96,6 +96,9 @@ def _print_result(result: ScanResult, settings: Settings, *, enqueue: bool) -> N
         console.print(f"queued {outcome.queued:,} jobs; {outcome.already_queued:,} had one already")
         if outcome.failed:
             console.print(f"{outcome.failed:,} could not be queued; the next scan tries again")
+        if outcome.postponed:
+            why = "the ledger is away, and the queue, which is not empty, may hold their jobs"
+            console.print(f"{outcome.postponed:,} are left to a later scan: {why}")
     elif result.skipped:
         console.print(f"nothing queued: {result.skipped} (report {result.report_id})")
     elif result.pending.sessions and not enqueue:

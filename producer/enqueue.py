@@ -15,10 +15,10 @@ import structlog
 from producer.scanner import SessionGaps
 from producer.sending import outgoing, send
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS
+from shared.errors import AWS_ERRORS, error_code
 from shared.ledger import Claim, Ledger
 from shared.messages import ChunkJob, chunk_job
-from shared.queues import BATCH
+from shared.queues import BATCH, queue_depth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ class EnqueueOutcome:
         queued: messages sent.
         already_queued: left alone, since a job for them is queued, in work, cancelled or in the dead-letter queue.
         failed: could not be sent; the next scan tries again.
+        postponed: left to a later scan, since the ledger is away and the queue not empty: they may be on it.
         given_up: of those left alone, the ones that nobody is going to fill for now, by session path.
     """
 
     queued: int = 0
     already_queued: int = 0
     failed: int = 0
+    postponed: int = 0
     given_up: Counter[str] = field(default_factory=Counter)
 
 
@@ -61,21 +63,28 @@ class Enqueuer:
     ) -> EnqueueOutcome:
         """Queue every gap of `sessions` that is not queued yet, in the order the settings ask for.
 
+        What is queued already the ledger knows. While it is away the queue itself has to tell: gaps are queued when
+        it was empty before, and else left to a later scan. Queueing them anyhow would add a copy of every job at each
+        scan, for as long as the ledger is away.
+
         Args:
             on_progress: told how many gaps have been dealt with since the last call.
 
         Raises what boto3 raises when SQS does not answer; what was sent until then stays sent.
         """
         outcome = EnqueueOutcome()
+        was_empty = bool(sessions) and self._is_empty()
         newest_first = self._settings.scan_order == "newest"
         ordered = sorted(sessions, key=lambda session: session.created_at, reverse=newest_first)
         jobs = (job for session in ordered for job in self._jobs(session, scan_id))
         with ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger") as pool:
             for batch in _batches(jobs, BATCH):
                 claims = list(zip(batch, pool.map(self._ledger.claim, batch), strict=True))
-                claimed = [job for job, claim in claims if claim]
+                claimed = [job for job, claim in claims if claim or (claim is Claim.UNKNOWN and was_empty)]
+                postponed = sum(claim is Claim.UNKNOWN for _, claim in claims) if not was_empty else 0
                 outcome.given_up.update(job.session_path for job, claim in claims if claim is Claim.GIVEN_UP)
-                outcome.already_queued += len(batch) - len(claimed)
+                outcome.postponed += postponed
+                outcome.already_queued += len(batch) - len(claimed) - postponed
                 sent = self._send(claimed)
                 list(pool.map(self._ledger.queued, sent))
                 outcome.queued += len(sent)
@@ -89,6 +98,14 @@ class Enqueuer:
             yield chunk_job(
                 bucket=self._settings.bucket, audio_key=gap.key, audio_size=gap.size, enqueued_at=now, scan_id=scan_id
             )
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is on the queue that scans fill, as far as SQS tells; False when it does not."""
+        try:
+            return not queue_depth(self._sqs, self._settings.jobs_queue_url).total
+        except AWS_ERRORS as error:
+            log.warning("queue_not_read", error=error_code(error) or type(error).__name__)
+            return False
 
     def _send(self, jobs: Sequence[ChunkJob]) -> list[ChunkJob]:
         """Send one batch; returns the jobs whose messages SQS has taken, and gives back the claims of the others."""

@@ -19,6 +19,7 @@ def summary(result: ScanResult) -> dict[str, Any]:
         "enqueued": outcome.queued if outcome else 0,
         "alreadyQueued": outcome.already_queued if outcome else 0,
         "notQueued": outcome.failed if outcome else 0,
+        "postponed": outcome.postponed if outcome else 0,
         "sessionsToFinalise": result.unfinished,
         "sessionsFinalised": finalised.written if finalised else 0,
         "sessionsNotFinalised": finalised.failed if finalised else 0,

@@ -46,6 +46,8 @@ class Claim(Enum):
     """A job for it is queued or in work."""
     GIVEN_UP = "given up"
     """Its job failed for good or was cancelled: nobody is going to fill it for now."""
+    UNKNOWN = "unknown"
+    """The table is away: a job for it may be queued or not."""
 
     def __bool__(self) -> bool:
         return self is Claim.MINE
@@ -92,6 +94,7 @@ class Ledger:
                     return Claim.MINE
                 return Claim.GIVEN_UP if item.get("status") in _GIVEN_UP else Claim.TAKEN
             self._unavailable(error)
+            return Claim.UNKNOWN
         return Claim.MINE
 
     def queued(self, job: ChunkJob) -> None:

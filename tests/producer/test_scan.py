@@ -35,6 +35,12 @@ def queued_jobs(cloud: "Cloud") -> list[ChunkJob]:
     return jobs
 
 
+def denied(**_: Any) -> Any:
+    """In place of a call: AWS refuses it."""
+    error = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    return AWSResponse("", 403, HTTPHeaders(), b""), error
+
+
 def read_json(cloud: "Cloud", key: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(cloud.s3.get_object(Bucket=cloud.settings.bucket, Key=key)["Body"].read())
     return content
@@ -183,6 +189,36 @@ def test_with_the_ledger_away_gaps_are_queued_all_the_same(cloud: "Cloud", clock
     assert result.enqueued.queued == 1
 
 
+def test_with_the_ledger_away_no_gap_is_queued_behind_jobs_that_may_be_its_own(
+    cloud: "Cloud", clock: "FakeClock"
+) -> None:
+    # given: a scan that has queued a gap, and nobody to work on it
+    cloud.put_audio("alice", "s1", "001")
+    scanner(cloud, clock).scan(enqueue=True)
+    cloud.put_audio("alice", "s1", "002")
+    cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
+    # when: the next one cannot ask the ledger
+    result = scanner(cloud, clock).scan(enqueue=True)
+    # then: the queue gets no copy of the first job
+    assert result.enqueued
+    assert (result.enqueued.queued, result.enqueued.already_queued, result.enqueued.postponed) == (0, 0, 2)
+    # and once the queue is empty, what is still a gap is queued
+    cloud.sqs.purge_queue(QueueUrl=cloud.settings.jobs_queue_url)
+    later = scanner(cloud, clock).scan(enqueue=True)
+    assert later.enqueued
+    assert (later.enqueued.queued, later.enqueued.postponed) == (2, 0)
+
+
+def test_with_the_ledger_away_and_a_queue_that_cannot_be_counted_gaps_wait(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
+    blind = scanner(cloud, clock)
+    blind.enqueuer._sqs.meta.events.register("before-call.sqs.GetQueueAttributes", denied)
+    result = blind.scan(enqueue=True)
+    assert result.enqueued
+    assert (result.enqueued.queued, result.enqueued.postponed) == (0, 1)
+
+
 def test_a_message_that_sqs_refuses_gives_its_claim_back(cloud: "Cloud", clock: "FakeClock") -> None:
     # given: SQS takes all entries of a batch but the one with Id 1
     for chunk in ("001", "002", "003"):
@@ -209,11 +245,7 @@ def test_with_sqs_away_the_scan_fails_and_the_next_one_queues_the_gap(cloud: "Cl
     cloud.put_audio("alice", "s1", "001")
     failing = scanner(cloud, clock)
 
-    def refuse(**_: Any) -> Any:
-        error = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        return AWSResponse("", 403, HTTPHeaders(), b""), error
-
-    failing.enqueuer._sqs.meta.events.register("before-call.sqs.SendMessageBatch", refuse)
+    failing.enqueuer._sqs.meta.events.register("before-call.sqs.SendMessageBatch", denied)
     with pytest.raises(failing.enqueuer._sqs.exceptions.ClientError, match="AccessDenied"):
         failing.scan(enqueue=True)
     again = scanner(cloud, clock).scan(enqueue=True)

@@ -278,7 +278,7 @@ def test_without_the_table_work_goes_on_and_a_warning_is_logged(
         ledger.finished(job, "completed")
         ledger.beat(beat_of("i-1", clock))
 
-    assert permitted
+    assert permitted is Claim.UNKNOWN
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("ledger_unavailable", "warning")] * 7
     assert {entry["error"] for entry in logs} == {"EndpointConnectionError"}
 

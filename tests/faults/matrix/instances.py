@@ -165,12 +165,12 @@ def _terminated_in_mid_work(fleet: Fleet) -> None:
 
 
 def _ends(fleet: Fleet, end: Callable[[list[str]], object]) -> None:
-    """The instance of `worker-1` ends by another hand when its second window begins."""
+    """An instance ends by another hand when its worker is the first to begin a window."""
 
-    def strike(_call: Call) -> None:
-        end([fleet.host(1).instance_id])
+    def strike(call: Call) -> None:
+        end([fleet.host(int(call.actor.rpartition("-")[2])).instance_id])
 
-    fleet.proxy.add(Rule("model:TranscribeBegin", Then(strike), actor="worker-1", nth=2))
+    fleet.proxy.add(Rule("model:TranscribeBegin", Then(strike), times=1))
 
 
 def _host_without_worker(fleet: Fleet) -> None:
