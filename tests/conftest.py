@@ -4,6 +4,8 @@ Type-checked tests name these types with `if TYPE_CHECKING: from tests.conftest 
 they come in as fixtures only. Helpers of one part stay in that part's folder.
 """
 
+import functools
+import gc
 import http.client
 import json
 import logging
@@ -21,6 +23,8 @@ import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
+from client_classes import ServiceDescriptions
+from fleet_resources import ACCOUNT, lay_out_bucket, lay_out_queue, lay_out_table
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
 from shared.settings import ENV_PREFIX, Settings
@@ -30,11 +34,21 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 # The same examples each time, and no verdict by the clock: both would make a test depend on the machine and the day.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("deterministic")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: the garbage collector need not look through it again and again.
+
+    Nor need it look as often as in a program that is short of memory: botocore, moto and Hypothesis make so many
+    objects that it took a sixth of the suite's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 50)
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +92,9 @@ class FakeClock:
             self._monotonic += seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cloud:
-    """The fleet's resources, empty and fresh, on a server in this process.
+    """The fleet's resources, empty and fresh, on a server in this process; a client is made when a test asks for it.
 
     Attributes:
         endpoint: URL of the server.
@@ -89,10 +103,22 @@ class Cloud:
 
     endpoint: str
     settings: Settings
-    s3: "S3Client"
-    sqs: "SQSClient"
-    dynamodb: "DynamoDBClient"
-    ec2: "EC2Client"
+
+    @functools.cached_property
+    def s3(self) -> "S3Client":
+        return s3_client()
+
+    @functools.cached_property
+    def sqs(self) -> "SQSClient":
+        return sqs_client()
+
+    @functools.cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        return dynamodb_client()
+
+    @functools.cached_property
+    def ec2(self) -> "EC2Client":
+        return ec2_client()
 
     def settings_with(self, **changes: Any) -> Settings:
         """The settings with some fields changed, and checked like any others."""
@@ -140,8 +166,14 @@ def service_models() -> Loader:
     return Loader()
 
 
+@pytest.fixture(scope="session")
+def services(service_models: Loader) -> ServiceDescriptions:
+    """The same descriptions, and the classes of clients that botocore makes from them."""
+    return ServiceDescriptions(service_models)
+
+
 @pytest.fixture
-def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def cloud(moto_endpoint: str, services: ServiceDescriptions, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An empty cloud with the fleet's bucket, queues and table; this process's AWS variables point at it."""
     for name in os.environ:
         if name.startswith(("AWS_", ENV_PREFIX)):
@@ -150,12 +182,11 @@ def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     # boto3 keeps the first session of a process, with the profile that it found then.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("botocore.session.create_loader", lambda *_: service_models)
+    services.install(monkeypatch)
     _reset(moto_endpoint)
-    s3, sqs, dynamodb = s3_client(), sqs_client(), dynamodb_client()
-    s3.create_bucket(Bucket=BUCKET)
-    _create_table(dynamodb)
-    return Cloud(endpoint=moto_endpoint, settings=_settings(sqs), s3=s3, sqs=sqs, dynamodb=dynamodb, ec2=ec2_client())
+    lay_out_bucket(BUCKET, REGION)
+    lay_out_table(TABLE, REGION, hash_key="sessionPath", range_key="chunk")
+    return Cloud(moto_endpoint, _settings(moto_endpoint))
 
 
 def _aws_environment(endpoint: str) -> dict[str, str]:
@@ -181,33 +212,18 @@ def _reset(endpoint: str) -> None:
         connection.close()
 
 
-def _create_table(dynamodb: "DynamoDBClient") -> None:
-    dynamodb.create_table(
-        TableName=TABLE,
-        KeySchema=[
-            {"AttributeName": "sessionPath", "KeyType": "HASH"},
-            {"AttributeName": "chunk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "sessionPath", "AttributeType": "S"},
-            {"AttributeName": "chunk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-
-
-def _settings(sqs: "SQSClient") -> Settings:
-    """Create the queues; the settings that name them, with no wait that a test would notice."""
-    dead_letters = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    attributes: dict[QueueAttributeNameType, str] = {
+def _settings(endpoint: str) -> Settings:
+    """Lay out the queues; the settings that name them, with no wait that a test would notice."""
+    dead_letters = lay_out_queue(endpoint, REGION, "dead-letter")
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter"
+    attributes = {
         "VisibilityTimeout": "30",
         "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5}),
     }
     return Settings(
         bucket=BUCKET,
-        jobs_queue_url=sqs.create_queue(QueueName="jobs", Attributes=attributes)["QueueUrl"],
-        priority_queue_url=sqs.create_queue(QueueName="jobs-priority", Attributes=attributes)["QueueUrl"],
+        jobs_queue_url=lay_out_queue(endpoint, REGION, "jobs", **attributes),
+        priority_queue_url=lay_out_queue(endpoint, REGION, "jobs-priority", **attributes),
         dead_letter_queue_url=dead_letters,
         table_name=TABLE,
         long_poll_seconds=0,

@@ -17,6 +17,7 @@ import yaml
 from cfnlint.decode import decode
 
 import deploy
+from client_classes import ServiceDescriptions
 
 TEMPLATE = Path(deploy.__file__).parent / "template.yaml"
 WORKER_ENV = "/etc/scribefleet/worker.env"
@@ -93,7 +94,7 @@ def template() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def aws(moto_endpoint: str) -> Iterator[AwsClient]:
+def aws(moto_endpoint: str, services: ServiceDescriptions) -> Iterator[AwsClient]:
     """Makes clients of an emulator that is empty when a module's first test begins."""
     with pytest.MonkeyPatch.context() as environment:
         # A developer's profile and proxy must not reach the tests, nor the tests a developer's account.
@@ -103,6 +104,7 @@ def aws(moto_endpoint: str) -> Iterator[AwsClient]:
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         environment.setenv("NO_PROXY", "127.0.0.1")
+        services.install(environment)
         reset = urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST")
         with urllib.request.urlopen(reset, timeout=10) as answer:
             assert answer.status == 200

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from botocore.loaders import Loader
 from moto.cloudformation.models import ChangeSet
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.parsing import OutputMap
 
+from client_classes import ServiceDescriptions
 from deploy.aws.artefacts import Builders
 from deploy.aws.clients import Account, Clients, connect
 from shared.clock import SystemClock
@@ -77,7 +77,7 @@ def answers() -> Answers:
 
 
 @pytest.fixture(scope="module")
-def connected(moto_endpoint: str, service_models: Loader) -> Iterator[Clients]:
+def connected(moto_endpoint: str, services: ServiceDescriptions) -> Iterator[Clients]:
     """Clients of moto for all tests of a module: making them takes longer than most tests."""
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -88,7 +88,7 @@ def connected(moto_endpoint: str, service_models: Loader) -> Iterator[Clients]:
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         environment.setenv("NO_PROXY", "127.0.0.1")
-        environment.setattr("botocore.session.create_loader", lambda *_: service_models)
+        services.install(environment)
         yield connect(None, "us-east-1", SystemClock())
 
 

@@ -1,0 +1,45 @@
+"""Lays out a fleet's bucket, queues and table in moto, whose server runs in this process.
+
+This goes by moto's own objects: to ask its server five times for each of seven hundred tests would take longer than
+most of those tests do. Whatever a test does with what is laid out here goes through the server.
+"""
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+
+ACCOUNT = "123456789012"  # moto's, for every access key that belongs to no user
+
+
+def lay_out_bucket(name: str, region: str) -> None:
+    s3_backends[ACCOUNT]["aws"].create_bucket(name, region)
+
+
+def lay_out_queue(endpoint: str, region: str, name: str, **attributes: str) -> str:
+    """Returns the queue's URL on the server at `endpoint`."""
+    sqs_backends[ACCOUNT][region].create_queue(name, None, **attributes)
+    return f"{endpoint}/{ACCOUNT}/{name}"
+
+
+def lay_out_table(name: str, region: str, hash_key: str, range_key: str) -> None:
+    """A table whose keys are both text, paid for by request."""
+    dynamodb_backends[ACCOUNT][region].create_table(
+        name,
+        schema=[
+            {"AttributeName": hash_key, "KeyType": "HASH"},
+            {"AttributeName": range_key, "KeyType": "RANGE"},
+        ],
+        attr=[
+            {"AttributeName": hash_key, "AttributeType": "S"},
+            {"AttributeName": range_key, "AttributeType": "S"},
+        ],
+        throughput=None,
+        global_indexes=[],
+        indexes=[],
+        streams=None,
+        billing_mode="PAY_PER_REQUEST",
+        sse_specification=None,
+        tags=[],
+        deletion_protection_enabled=False,
+        warm_throughput=None,
+    )
