@@ -24,7 +24,7 @@ from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
 from client_classes import ServiceDescriptions
-from fleet_resources import ACCOUNT, lay_out_bucket, lay_out_queue, lay_out_table
+from fleet_resources import ACCOUNT, keep_one_image, lay_out_bucket, lay_out_queue, lay_out_table
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
 from shared.settings import ENV_PREFIX, Settings
@@ -156,7 +156,9 @@ def moto_endpoint() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        keep_one_image(monkeypatch)
+        yield f"http://{host}:{port}"
     server.stop()
 
 
