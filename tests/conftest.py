@@ -6,7 +6,6 @@ they come in as fixtures only. Helpers of one part stay in that part's folder.
 
 import functools
 import gc
-import http.client
 import json
 import logging
 import os
@@ -23,8 +22,16 @@ import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
-from client_classes import ServiceDescriptions
-from fleet_resources import ACCOUNT, keep_one_image, lay_out_bucket, lay_out_queue, lay_out_table
+from fleet_resources import (
+    ACCOUNT,
+    empty_cloud,
+    keep_one_image,
+    know_the_services,
+    lay_out_bucket,
+    lay_out_queue,
+    lay_out_table,
+)
+from quick_clients import QuickClients
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
 from shared.settings import ENV_PREFIX, Settings
@@ -158,6 +165,7 @@ def moto_endpoint() -> Iterator[str]:
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as monkeypatch:
         keep_one_image(monkeypatch)
+        know_the_services(monkeypatch)
         yield f"http://{host}:{port}"
     server.stop()
 
@@ -169,13 +177,13 @@ def service_models() -> Loader:
 
 
 @pytest.fixture(scope="session")
-def services(service_models: Loader) -> ServiceDescriptions:
-    """The same descriptions, and the classes of clients that botocore makes from them."""
-    return ServiceDescriptions(service_models)
+def quick_clients(service_models: Loader) -> QuickClients:
+    """The same descriptions, and what botocore derives from them."""
+    return QuickClients(service_models)
 
 
 @pytest.fixture
-def cloud(moto_endpoint: str, services: ServiceDescriptions, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def cloud(moto_endpoint: str, quick_clients: QuickClients, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An empty cloud with the fleet's bucket, queues and table; this process's AWS variables point at it."""
     for name in os.environ:
         if name.startswith(("AWS_", ENV_PREFIX)):
@@ -184,8 +192,8 @@ def cloud(moto_endpoint: str, services: ServiceDescriptions, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     # boto3 keeps the first session of a process, with the profile that it found then.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    services.install(monkeypatch)
-    _reset(moto_endpoint)
+    quick_clients.install(monkeypatch)
+    empty_cloud()
     lay_out_bucket(BUCKET, REGION)
     lay_out_table(TABLE, REGION, hash_key="sessionPath", range_key="chunk")
     return Cloud(moto_endpoint, _settings(moto_endpoint))
@@ -203,15 +211,6 @@ def _aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "NO_PROXY": "127.0.0.1",
     }
-
-
-def _reset(endpoint: str) -> None:
-    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
-    try:
-        connection.request("POST", "/moto-api/reset")
-        assert connection.getresponse().status == 200
-    finally:
-        connection.close()
 
 
 def _settings(endpoint: str) -> Settings:

@@ -27,7 +27,9 @@ REFERENCE = (SAMPLES / "reference.txt").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def whisper() -> WhisperTranscriber:
-    return WhisperTranscriber(ModelSettings(model="tiny.en", device="cpu", parallel_windows=1), SystemClock())
+    return WhisperTranscriber(
+        ModelSettings(model="tiny.en", device="cpu", parallel_windows=1, cpu_threads=1), SystemClock()
+    )
 
 
 def test_four_sessions_have_the_words_of_the_whole_but_for_one_in_a_hundred(

@@ -7,8 +7,10 @@ most of those tests do. Whatever a test does with what is laid out here goes thr
 from collections.abc import Mapping
 
 import pytest
+from moto import backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import amis
+from moto.moto_api._internal.models import moto_api_backend
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
@@ -20,6 +22,17 @@ def keep_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let EC2 begin with one image: to make moto's 1,300 anew takes longer than most tests that have instances."""
     monkeypatch.setattr(amis, "AMIS", [image for image in amis.AMIS if image["ami_id"] == IMAGE])
     monkeypatch.setattr(amis, "load_resource", lambda _: [])
+
+
+def know_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server look once into the folder where moto's services are, and not for every request."""
+    modules = tuple(backends.list_of_moto_modules())
+    monkeypatch.setattr(backends, "list_of_moto_modules", lambda: modules)
+
+
+def empty_cloud() -> None:
+    """What a POST to /moto-api/reset does."""
+    moto_api_backend.reset()
 
 
 def lay_out_bucket(name: str, region: str) -> None:
