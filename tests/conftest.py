@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from fleet_resources import (
     ACCOUNT,
     empty_cloud,
-    keep_one_image,
+    keep_few_images,
     know_the_services,
     lay_out_bucket,
     lay_out_queue,
@@ -164,7 +164,7 @@ def moto_endpoint() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        keep_one_image(monkeypatch)
+        keep_few_images(monkeypatch)
         know_the_services(monkeypatch)
         yield f"http://{host}:{port}"
     server.stop()

@@ -13,7 +13,9 @@ from typing import Any
 
 import jiwer
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import cli
 from sample_tree import CHUNKS, SAMPLES, add_session, reference_text, session_text
 from shared.layout import transcript_key
 
@@ -169,4 +171,4 @@ def test_help_of_every_command_is_there() -> None:
     assert ran.returncode == 0
     for command in ("local", "scan", "autoscale", "consume"):
         assert f"  {command}" in ran.stdout
-        assert "Exit codes:" in scribefleet(command, "--help").stdout
+        assert "Exit codes:" in CliRunner().invoke(cli, [command, "--help"]).stdout

@@ -15,12 +15,12 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 ACCOUNT = "123456789012"  # moto's, for every access key that belongs to no user
-IMAGE = "ami-12c6146b"  # one of moto's, with the root device /dev/sda1
+IMAGES = {"ami-12c6146b", "ami-760aaa0f"}  # of moto's, with root devices of different names
 
 
-def keep_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let EC2 begin with one image: to make moto's 1,300 anew takes longer than most tests that have instances."""
-    monkeypatch.setattr(amis, "AMIS", [image for image in amis.AMIS if image["ami_id"] == IMAGE])
+def keep_few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let EC2 begin with two images: to make moto's 1,300 anew takes longer than most tests that have instances."""
+    monkeypatch.setattr(amis, "AMIS", [image for image in amis.AMIS if image["ami_id"] in IMAGES])
     monkeypatch.setattr(amis, "load_resource", lambda _: [])
 
 

@@ -94,7 +94,7 @@ def connected(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[Clien
 
 @pytest.fixture
 def clients(
-    connected: Clients, moto_endpoint: str, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
+    connected: Clients, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Clients]:
     """Clients of an account with a default network, the AMI that AWS names, and a bucket called recordings."""
     empty_cloud()
