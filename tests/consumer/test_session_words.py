@@ -63,7 +63,9 @@ def alternating(
     """
     session = f"{recorder}-{first_live}"
     anything: Any = whisper
-    one = crew(scan_min_age_seconds=0, transcriber=anything, max_jobs_in_hand=40)
+    # With a poll that waits: one that does not would ask the emulator again and again for as long as the model hears.
+    polls = {"long_poll_seconds": 1, "max_empty_polls": 1}
+    one = crew(scan_min_age_seconds=0, transcriber=anything, max_jobs_in_hand=40, **polls)
     chunks = [path.read_bytes() for path in sorted((SAMPLES / recorder).glob("chunk-*.webm"))]
     jobs = [one.job(f"{n:03d}", audio=body, session=session) for n, body in enumerate(chunks, 1)]
     audio = SessionAudio(one.cloud.s3, one.settings, one.worker.retrier)
