@@ -10,10 +10,10 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import hypothesis
@@ -22,6 +22,7 @@ import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
+import shared.aws
 from fleet_resources import (
     ACCOUNT,
     empty_cloud,
@@ -34,6 +35,7 @@ from fleet_resources import (
 from quick_clients import QuickClients
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
+from shared.patience import PATIENCE
 from shared.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ def logging_as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()
 
+
+Client = TypeVar("Client")
 
 REGION = "us-east-1"
 BUCKET = "recordings"
@@ -113,19 +117,32 @@ class Cloud:
 
     @functools.cached_property
     def s3(self) -> "S3Client":
-        return s3_client()
+        return self._client(s3_client)
 
     @functools.cached_property
     def sqs(self) -> "SQSClient":
-        return sqs_client()
+        return self._client(sqs_client)
 
     @functools.cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        return dynamodb_client()
+        return self._client(dynamodb_client)
 
     @functools.cached_property
     def ec2(self) -> "EC2Client":
-        return ec2_client()
+        return self._client(ec2_client)
+
+    def _client(self, make: Callable[[], Client]) -> Client:
+        """As at the test's beginning, whatever the test has since done to the variables, the session or the patience.
+
+        A test may have led the code under test to a server that misbehaves; this cloud is where it looks what came of
+        it.
+        """
+        with pytest.MonkeyPatch.context() as beginning:
+            for name, value in _aws_environment(self.endpoint).items():
+                beginning.setenv(name, value)
+            beginning.setattr(boto3, "DEFAULT_SESSION", None)
+            beginning.setattr(shared.aws, "PATIENCE", PATIENCE)
+            return make()
 
     def settings_with(self, **changes: Any) -> Settings:
         """The settings with some fields changed, and checked like any others."""
