@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 def slow_cloud(upstream: str, delays: Mapping[str, float]) -> Iterator[SlowCloud]:
     """A proxy in front of `upstream` for as long as the block lasts; `delays` are seconds by service."""
     with SlowCloud(upstream, delays) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, name="slow-cloud", daemon=True)
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), name="slow-cloud", daemon=True)
         thread.start()
         try:
             yield proxy

@@ -1,5 +1,6 @@
 """Batch reports: one for each run and each skipped scan, as JSON for programs and HTML for people."""
 
+import functools
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -138,6 +139,13 @@ def render_html(report: BatchReport, timeline: RunTimeline | None = None) -> str
 
     The timeline is on the page alone: the JSON's format has no place for it.
     """
+    shown = chart(timeline, report.performance.gpu_startup_seconds or 0) if timeline else None
+    return _page().render(report=report, chart=shown)
+
+
+@functools.cache
+def _page() -> jinja2.Template:
+    """Compiled once: that takes several times as long as to fill it in."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("shared", "templates"),
         autoescape=True,
@@ -146,8 +154,7 @@ def render_html(report: BatchReport, timeline: RunTimeline | None = None) -> str
         lstrip_blocks=True,
     )
     environment.filters["duration"] = human_duration
-    shown = chart(timeline, report.performance.gpu_startup_seconds or 0) if timeline else None
-    return environment.get_template("report.html.j2").render(report=report, chart=shown)
+    return environment.get_template("report.html.j2")
 
 
 def write_report(

@@ -4,15 +4,16 @@ Type-checked tests name these types with `if TYPE_CHECKING: from tests.conftest 
 they come in as fixtures only. Helpers of one part stay in that part's folder.
 """
 
-import http.client
+import functools
+import gc
 import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import hypothesis
@@ -21,8 +22,20 @@ import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
+import shared.aws
+from fleet_resources import (
+    ACCOUNT,
+    empty_cloud,
+    keep_few_images,
+    know_the_services,
+    lay_out_bucket,
+    lay_out_queue,
+    lay_out_table,
+)
+from quick_clients import QuickClients
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
+from shared.patience import PATIENCE
 from shared.settings import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -30,11 +43,21 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 # The same examples each time, and no verdict by the clock: both would make a test depend on the machine and the day.
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("deterministic")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: the garbage collector need not look through it again and again.
+
+    Nor need it look as often as in a program that is short of memory: botocore, moto and Hypothesis make so many
+    objects that it took a sixth of the suite's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 50)
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +66,8 @@ def logging_as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()
 
+
+Client = TypeVar("Client")
 
 REGION = "us-east-1"
 BUCKET = "recordings"
@@ -78,9 +103,9 @@ class FakeClock:
             self._monotonic += seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cloud:
-    """The fleet's resources, empty and fresh, on a server in this process.
+    """The fleet's resources, empty and fresh, on a server in this process; a client is made when a test asks for it.
 
     Attributes:
         endpoint: URL of the server.
@@ -89,10 +114,35 @@ class Cloud:
 
     endpoint: str
     settings: Settings
-    s3: "S3Client"
-    sqs: "SQSClient"
-    dynamodb: "DynamoDBClient"
-    ec2: "EC2Client"
+
+    @functools.cached_property
+    def s3(self) -> "S3Client":
+        return self._client(s3_client)
+
+    @functools.cached_property
+    def sqs(self) -> "SQSClient":
+        return self._client(sqs_client)
+
+    @functools.cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        return self._client(dynamodb_client)
+
+    @functools.cached_property
+    def ec2(self) -> "EC2Client":
+        return self._client(ec2_client)
+
+    def _client(self, make: Callable[[], Client]) -> Client:
+        """As at the test's beginning, whatever the test has since done to the variables, the session or the patience.
+
+        A test may have led the code under test to a server that misbehaves; this cloud is where it looks what came of
+        it.
+        """
+        with pytest.MonkeyPatch.context() as beginning:
+            for name, value in _aws_environment(self.endpoint).items():
+                beginning.setenv(name, value)
+            beginning.setattr(boto3, "DEFAULT_SESSION", None)
+            beginning.setattr(shared.aws, "PATIENCE", PATIENCE)
+            return make()
 
     def settings_with(self, **changes: Any) -> Settings:
         """The settings with some fields changed, and checked like any others."""
@@ -130,7 +180,10 @@ def moto_endpoint() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        keep_few_images(monkeypatch)
+        know_the_services(monkeypatch)
+        yield f"http://{host}:{port}"
     server.stop()
 
 
@@ -140,8 +193,14 @@ def service_models() -> Loader:
     return Loader()
 
 
+@pytest.fixture(scope="session")
+def quick_clients(service_models: Loader) -> QuickClients:
+    """The same descriptions, and what botocore derives from them."""
+    return QuickClients(service_models)
+
+
 @pytest.fixture
-def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def cloud(moto_endpoint: str, quick_clients: QuickClients, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An empty cloud with the fleet's bucket, queues and table; this process's AWS variables point at it."""
     for name in os.environ:
         if name.startswith(("AWS_", ENV_PREFIX)):
@@ -150,12 +209,11 @@ def cloud(moto_endpoint: str, service_models: Loader, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     # boto3 keeps the first session of a process, with the profile that it found then.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("botocore.session.create_loader", lambda *_: service_models)
-    _reset(moto_endpoint)
-    s3, sqs, dynamodb = s3_client(), sqs_client(), dynamodb_client()
-    s3.create_bucket(Bucket=BUCKET)
-    _create_table(dynamodb)
-    return Cloud(endpoint=moto_endpoint, settings=_settings(sqs), s3=s3, sqs=sqs, dynamodb=dynamodb, ec2=ec2_client())
+    quick_clients.install(monkeypatch)
+    empty_cloud()
+    lay_out_bucket(BUCKET, REGION)
+    lay_out_table(TABLE, REGION, hash_key="sessionPath", range_key="chunk")
+    return Cloud(moto_endpoint, _settings(moto_endpoint))
 
 
 def _aws_environment(endpoint: str) -> dict[str, str]:
@@ -172,42 +230,18 @@ def _aws_environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def _reset(endpoint: str) -> None:
-    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
-    try:
-        connection.request("POST", "/moto-api/reset")
-        assert connection.getresponse().status == 200
-    finally:
-        connection.close()
-
-
-def _create_table(dynamodb: "DynamoDBClient") -> None:
-    dynamodb.create_table(
-        TableName=TABLE,
-        KeySchema=[
-            {"AttributeName": "sessionPath", "KeyType": "HASH"},
-            {"AttributeName": "chunk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "sessionPath", "AttributeType": "S"},
-            {"AttributeName": "chunk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-
-
-def _settings(sqs: "SQSClient") -> Settings:
-    """Create the queues; the settings that name them, with no wait that a test would notice."""
-    dead_letters = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    attributes: dict[QueueAttributeNameType, str] = {
+def _settings(endpoint: str) -> Settings:
+    """Lay out the queues; the settings that name them, with no wait that a test would notice."""
+    dead_letters = lay_out_queue(endpoint, REGION, "dead-letter")
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter"
+    attributes = {
         "VisibilityTimeout": "30",
         "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5}),
     }
     return Settings(
         bucket=BUCKET,
-        jobs_queue_url=sqs.create_queue(QueueName="jobs", Attributes=attributes)["QueueUrl"],
-        priority_queue_url=sqs.create_queue(QueueName="jobs-priority", Attributes=attributes)["QueueUrl"],
+        jobs_queue_url=lay_out_queue(endpoint, REGION, "jobs", **attributes),
+        priority_queue_url=lay_out_queue(endpoint, REGION, "jobs-priority", **attributes),
         dead_letter_queue_url=dead_letters,
         table_name=TABLE,
         long_poll_seconds=0,

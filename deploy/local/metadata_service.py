@@ -34,7 +34,7 @@ def metadata_service(
 
     server = ThreadingHTTPServer(("127.0.0.1", port), _handler(text_at, secrets.token_urlsafe(32)))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name=f"metadata-{instance_id}", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name=f"metadata-{instance_id}", daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"

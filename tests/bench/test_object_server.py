@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def s3(cloud: object, monkeypatch: pytest.MonkeyPatch) -> "Iterator[S3Client]":
     server = ObjectServer({f"a/{n:04d}": Stored(b"x" * (n % 7)) for n in range(2500)} | {"b/1": Stored(b"other")})
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     yield s3_client()

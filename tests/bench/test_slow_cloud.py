@@ -53,7 +53,7 @@ class Upstream(BaseHTTPRequestHandler):
 def upstream() -> Iterator[str]:
     handler = type("Handler", (Upstream,), {"objects": {}})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

@@ -89,7 +89,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def hub() -> Iterator[Hub]:
     shown = Hub()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": shown}))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     shown.url = f"http://127.0.0.1:{server.server_port}"
     yield shown

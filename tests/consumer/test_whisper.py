@@ -3,6 +3,7 @@
 A GPU's failures cannot be had here: CTranslate2's own object is made to raise them.
 """
 
+import functools
 import logging
 import re
 import threading
@@ -40,7 +41,8 @@ SECONDS_30 = 30 * SAMPLE_RATE
 
 
 def settings(**changes: Any) -> ModelSettings:
-    return ModelSettings(**{"model": "tiny.en", "model_dir": None, "device": "cpu", "parallel_windows": 1, **changes})
+    usual = {"model": "tiny.en", "model_dir": None, "device": "cpu", "parallel_windows": 1, "cpu_threads": 1}
+    return ModelSettings(**{**usual, **changes})
 
 
 def chunk(number: int) -> np.ndarray:
@@ -238,15 +240,19 @@ Answer = Callable[[int, float], Any]
 Script = Callable[..., tuple[WhisperTranscriber, Scripted]]
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, clock: "FakeClock") -> Script:
-    real = ctranslate2.models.Whisper
+@pytest.fixture(scope="module")
+def loaded() -> Callable[..., Any]:
+    """CTranslate2's models, each loaded once: nothing that one has heard changes it."""
+    return functools.cache(ctranslate2.models.Whisper)
 
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, clock: "FakeClock", loaded: Callable[..., Any]) -> Script:
     def make(answer: Answer, **changes: Any) -> tuple[WhisperTranscriber, Scripted]:
         made: list[Scripted] = []
 
         def load(*arguments: Any, **options: Any) -> Scripted:
-            made.append(Scripted(real(*arguments, **options), answer))
+            made.append(Scripted(loaded(*arguments, **options), answer))
             return made[0]
 
         monkeypatch.setattr(ctranslate2.models, "Whisper", load)

@@ -4,7 +4,6 @@ import base64
 import io
 import itertools
 import os
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ import yaml
 from cfnlint.decode import decode
 
 import deploy
+from fleet_resources import empty_cloud
+from quick_clients import QuickClients
 
 TEMPLATE = Path(deploy.__file__).parent / "template.yaml"
 WORKER_ENV = "/etc/scribefleet/worker.env"
@@ -93,7 +94,7 @@ def template() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def aws(moto_endpoint: str) -> Iterator[AwsClient]:
+def aws(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[AwsClient]:
     """Makes clients of an emulator that is empty when a module's first test begins."""
     with pytest.MonkeyPatch.context() as environment:
         # A developer's profile and proxy must not reach the tests, nor the tests a developer's account.
@@ -103,9 +104,8 @@ def aws(moto_endpoint: str) -> Iterator[AwsClient]:
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         environment.setenv("NO_PROXY", "127.0.0.1")
-        reset = urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST")
-        with urllib.request.urlopen(reset, timeout=10) as answer:
-            assert answer.status == 200
+        quick_clients.install(environment)
+        empty_cloud()
         session = botocore.session.Session()
         yield lambda service: session.create_client(service, region_name="us-east-1", endpoint_url=moto_endpoint)
 

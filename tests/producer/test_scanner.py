@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_resources import lay_out_objects
 from producer.scanner import ListedObject, ScanTally, SessionGaps, compare, find_gaps
 from producer.unfinished import MOST, Unfinished, UnfinishedSession
+from shared.layout import session_path
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud
@@ -245,12 +247,13 @@ def test_a_bucket_is_scanned_user_by_user_with_list_calls_alone(cloud: "Cloud", 
 
 
 def test_a_session_of_several_listing_pages_is_compared_as_one(cloud: "Cloud") -> None:
-    for number in range(1, 1101):
-        cloud.put_audio("alice", "long", f"{number:03d}")
+    session = session_path("alice", "long")
+    chunks = {f"{session}/chunk-{number:03d}.webm": b"audio" for number in range(1, 1101)}
+    lay_out_objects(cloud.settings.bucket, chunks)
     cloud.put_transcript("alice", "long", "1100")
     tally = ScanTally()
-    [session] = scan_all(cloud, tally)
-    assert [gap.chunk for gap in session.gaps] == [f"{number:03d}" for number in range(1, 1100)]
+    [found] = scan_all(cloud, tally)
+    assert [gap.chunk for gap in found.gaps] == [f"{number:03d}" for number in range(1, 1100)]
     assert tally.sessions == 1
 
 

@@ -55,7 +55,7 @@ def visit(page: str, workspace: Path, *, width: int = 1100, dark: bool = False) 
     log = workspace / "net.json"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _serving(page.encode()))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     try:

@@ -129,7 +129,7 @@ def _wait_until(fleet: GuardedFleet, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not done():
         assert time.monotonic() < deadline, f"waited in vain; the logs are in {fleet.logs}"
-        time.sleep(0.05)
+        time.sleep(0.2)  # each look asks the emulator, which shares the cores with what is waited for
 
 
 def _scan_while_locked(fleet: GuardedFleet) -> None:

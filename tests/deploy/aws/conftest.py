@@ -9,20 +9,20 @@ resources and fails at the others: an update changes parameters and outputs here
 import copy
 import dataclasses
 import os
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from botocore.loaders import Loader
 from moto.cloudformation.models import ChangeSet
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.parsing import OutputMap
 
 from deploy.aws.artefacts import Builders
 from deploy.aws.clients import Account, Clients, connect
+from fleet_resources import empty_cloud
+from quick_clients import QuickClients
 from shared.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def answers() -> Answers:
 
 
 @pytest.fixture(scope="module")
-def connected(moto_endpoint: str, service_models: Loader) -> Iterator[Clients]:
+def connected(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[Clients]:
     """Clients of moto for all tests of a module: making them takes longer than most tests."""
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -88,18 +88,16 @@ def connected(moto_endpoint: str, service_models: Loader) -> Iterator[Clients]:
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         environment.setenv("NO_PROXY", "127.0.0.1")
-        environment.setattr("botocore.session.create_loader", lambda *_: service_models)
+        quick_clients.install(environment)
         yield connect(None, "us-east-1", SystemClock())
 
 
 @pytest.fixture
 def clients(
-    connected: Clients, moto_endpoint: str, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
+    connected: Clients, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Clients]:
     """Clients of an account with a default network, the AMI that AWS names, and a bucket called recordings."""
-    reset = urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST")
-    with urllib.request.urlopen(reset, timeout=10) as answer:
-        assert answer.status == 200
+    empty_cloud()
     connected.s3.create_bucket(Bucket="recordings")
     monkeypatch.setattr("yaml.load", _load_once)
     monkeypatch.setattr(ChangeSet, "apply", _apply_with_outputs)

@@ -159,9 +159,10 @@ FAULTS: Final = (
     Fault(
         name="real-model-asked-to-end",
         group="model",
-        what="A worker with a real model is asked to end (SIGTERM) while it transcribes; it is started again.",
+        what="A worker with a real model is asked to end (SIGTERM) while it transcribes and gets no time for the rest.",
         script=partial(_cut_off_real_model, sig=SIGTERM, status=0),
         injected=1,
+        settings={"drain_seconds": 0},
         bounds_seconds=120,
     ),
 )

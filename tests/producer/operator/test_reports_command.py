@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
+from fleet_resources import lay_out_objects
 from producer.operator.reports.cli import reports
 from stored_reports import NOON, failed_job, run_report, skipped_report, store, store_bytes
 
@@ -86,8 +87,8 @@ def test_given_a_damaged_report_then_it_is_shown_as_such_and_hides_no_other(clou
 
 
 def test_given_more_reports_than_a_page_of_s3_then_none_is_missing(cloud: "Cloud") -> None:
-    for minute in range(1005):
-        store_bytes(cloud, f"batch-2026-03-{1 + minute // 600:02d}-{minute // 60 % 10:02d}{minute % 60:02d}", b"{}")
+    minutes = (f"2026-03-{1 + minute // 600:02d}-{minute // 60 % 10:02d}{minute % 60:02d}" for minute in range(1005))
+    lay_out_objects(cloud.settings.bucket, {f"batch-reports/batch-{name}.json": b"{}" for name in minutes})
 
     assert len(names(run("list", "--json", "--limit", "2000"))) == 1005
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from fleet_resources import lay_out_objects
 from producer.operator.status import cli
 from producer.operator.status.document import document
 from producer.operator.status.overview import LastScan, Overview
@@ -24,6 +25,7 @@ from shared.clock import iso
 from shared.errors import ScribefleetError
 from shared.heartbeat import Heartbeat
 from shared.instances import FLEET_TAG, STARTED_AT_TAG
+from shared.layout import session_path
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.ticks import TICK_KEY, LastTick
@@ -312,8 +314,8 @@ def test_given_two_hundred_sessions_then_it_makes_no_more_calls_than_for_one(fle
         client.meta.events.register("before-call", lambda model, **_: calls.update([model.name]))
     fleet.add_instance()
     now = fleet.clock.now()
-    for number in range(200):
-        fleet.cloud.put_audio("alice", f"s{number}", "001")
+    folders = (session_path("alice", f"s{number}") for number in range(200))
+    lay_out_objects(fleet.cloud.settings.bucket, {f"{folder}/chunk-001.webm": b"audio" for folder in folders})
     for number in range(12):
         began = now - timedelta(hours=number)
         store(fleet.cloud, run_report(began, errors=(failed_job("s1"),)), began)
