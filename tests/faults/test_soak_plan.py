@@ -93,7 +93,7 @@ def test_every_rule_strikes_some_call_of_the_fleet_and_none_that_a_recorder_make
     assert not any(rule.matches(call) for call in OF_A_RECORDER)
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: f"{rule.on}-{rule.effect}")
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: f"{rule.on}-{type(rule.effect).__name__}")
 def test_every_rule_of_the_load_strikes_some_call_of_the_fleet(rule: Rule) -> None:
     assert any(rule.matches(call) for call in OF_THE_FLEET)
     assert rule.probability < 0.05
