@@ -118,16 +118,16 @@ def test_many_threads_of_one_client_are_served_at_once(cloud: "Cloud", proxy: Fa
 
 
 @pytest.mark.usefixtures("cloud")  # for its credentials
-def test_writes_that_rest_on_a_condition_reach_the_cloud_one_at_a_time() -> None:
-    """The emulator looks at a condition and writes in two steps, between which another write may come."""
-    with _slow_cloud() as slow, FaultProxy(slow.url) as proxy:
-        dynamodb = dynamodb_of(proxy)
+def test_writes_that_the_emulator_would_mix_up_reach_it_one_at_a_time() -> None:
+    """It looks at a condition and writes in two steps, and copies and replaces a queue's list of messages."""
+    with _slow_cloud() as slow, FaultProxy(slow.url) as proxy, ThreadPoolExecutor(4) as pool:
+        dynamodb, sqs, url = dynamodb_of(proxy), sqs_of(proxy), f"{slow.url}/1/jobs"
         item = {"sessionPath": {"S": "s"}, "chunk": {"S": "001"}}
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: dynamodb.put_item(TableName="ledger", Item=item), range(4)))
-            assert slow.most_at_once == 1
-            list(pool.map(lambda _: dynamodb.get_item(TableName="ledger", Key=item), range(4)))
-            assert slow.most_at_once > 1
+        list(pool.map(lambda _: dynamodb.put_item(TableName="ledger", Item=item), range(4)))
+        list(pool.map(lambda n: sqs.delete_message(QueueUrl=url, ReceiptHandle=f"{n}"), range(4)))
+        assert slow.most_at_once == 1
+        list(pool.map(lambda _: dynamodb.get_item(TableName="ledger", Key=item), range(4)))
+        assert slow.most_at_once > 1
 
 
 @dataclass

@@ -17,6 +17,7 @@ from tests.faults.harness.wire import Answer, Connection, GoneError, Request, co
 _CLOUD_SECONDS: Final = 60
 _GRAIN_SECONDS: Final = 0.25
 _ITEM_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+_QUEUE_WRITES: Final = frozenset({"SendMessage", "SendMessageBatch", "DeleteMessage", "DeleteMessageBatch"})
 
 
 class Cloud:
@@ -61,7 +62,7 @@ class Means:
     Attributes:
         hold: waits so many seconds, or until the proxy closes; whether it closed.
         kill: sends a signal to an actor's process.
-        turn: is held while a write that rests on a condition is carried out.
+        turn: is held while a write is carried out that the emulator would mix up with another.
     """
 
     hold: Callable[[float], bool]
@@ -122,9 +123,7 @@ class Exchange:
     def carry_out(self) -> Answer:
         if self.call.service == MODEL:
             answer = Answer(200, {"content-type": "text/plain"}, b"ok")
-        elif _rests_on_condition(self.call):
-            # AWS looks at the condition and writes in one step; the emulator does both in threads, and of two writes
-            # at the same moment both could find their condition true.
+        elif _takes_turns(self.call):
             with self.means.turn:
                 answer = self.cloud.answer(self.request)
         else:
@@ -174,8 +173,14 @@ class Exchange:
         return lost or answer
 
 
-def _rests_on_condition(call: Call) -> bool:
-    """Whether it is a write that another one can forbid, or be forbidden by."""
+def _takes_turns(call: Call) -> bool:
+    """Whether it is a write that AWS makes in one step and the emulator in two, in threads.
+
+    Of two writes with a condition at the same moment both could find it true. Of two messages deleted from a queue at
+    the same moment one could stay, and one that is sent meanwhile could be gone: a queue's list is copied and replaced.
+    """
     if call.service == "dynamodb":
         return call.operation in _ITEM_WRITES
+    if call.service == "sqs":
+        return call.operation in _QUEUE_WRITES
     return bool(call.conditions)
