@@ -133,8 +133,8 @@ EVERY_WORKER = (
 
 def test_a_scanner_may_make_its_calls_and_no_more(fleet: "Fleet") -> None:
     assert actions(fleet, "scanner") == {
-        *("s3:ListBucket", "s3:GetObject", "s3:PutObject", "sqs:SendMessage", "dynamodb:UpdateItem"),
-        *("sns:Publish", *WRITING_LOGS),
+        *("s3:ListBucket", "s3:GetObject", "s3:PutObject", "dynamodb:UpdateItem"),
+        *("sqs:SendMessage", "sqs:GetQueueAttributes", "sns:Publish", *WRITING_LOGS),
     }
 
 
@@ -198,6 +198,7 @@ def test_a_role_reads_and_writes_only_its_own_objects(
     ("component", "action", "queues"),
     [
         ("scanner", "sqs:SendMessage", {"JobsQueueUrl"}),
+        ("scanner", "sqs:GetQueueAttributes", {"JobsQueueUrl"}),
         ("autoscaler", "sqs:GetQueueAttributes", {"JobsQueueUrl", "PriorityQueueUrl"}),
         ("autoscaler", "sqs:ReceiveMessage", {"JobsQueueUrl", "PriorityQueueUrl"}),
         ("worker", "sqs:ReceiveMessage", {"JobsQueueUrl", "PriorityQueueUrl"}),
