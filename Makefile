@@ -16,7 +16,7 @@ demo: .venv/local ## fill the gaps of real recordings on this machine and compar
 test: .venv/dev ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-faults: .venv/dev ## break everything that can break, one after the other, and show that nothing is lost
+faults: .venv/dev ## break everything that can break and show that nothing is lost; then fuzz all parsers (under 20 minutes)
 	$(BIN)/python -m tests.faults --json build/faults/faults.json
 
 soak: .venv/dev ## half an hour of random faults under random load; replayable from the seed it prints
