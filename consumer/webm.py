@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median_low
+from typing import Final
 
 from consumer import opus
 from consumer.ebml import Element, positive_float, read_element, read_id, read_size, unsigned
@@ -37,6 +38,9 @@ from consumer.matroska import (
     is_laced,
 )
 from consumer.resync import ends, goes_on, next_block
+
+# A group's elements beside its block are of ten kinds (RFC 9559, section 5.1.3.5).
+_MOST_IN_GROUP: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +251,20 @@ class _Walk:
         self.lost_bytes = 0
 
     def _span(self, block: Element, at: int) -> tuple[int, int]:
-        """From where to where a block is taken: with its group, which holds one block and all of it."""
+        """From where to where a block is taken: with its group, if that holds all of it and nothing but elements."""
         group, self.group = self.group, (0, 0)
-        if block.id == BLOCK and group[0] < at < block.end <= group[1] <= len(self.data):
+        if block.id == BLOCK and group[0] < at < group[1] <= len(self.data) and self._fill(block.end, group[1]):
             return group
         return at, block.end
+
+    def _fill(self, at: int, end: int) -> bool:
+        """Whether whole elements stand from `at` to `end`: a spoilt size hardly ever ends where one of them does."""
+        for _ in range(_MOST_IN_GROUP):
+            element = read_element(self.data, at) if at < end else None
+            if element is None:
+                break
+            at = element.end
+        return at == end
 
     def _unwrap_last(self, begin: int) -> None:
         """Take the last block without its group when that reaches into what is found behind it: its size is spoilt."""

@@ -234,6 +234,17 @@ def test_that_a_group_which_ends_within_its_block_is_not_believed() -> None:
     assert found.blocks[0].end - found.blocks[0].header == 44
 
 
+def test_that_a_group_which_ends_within_the_element_behind_it_gives_up_all_but_its_own_block() -> None:
+    first, second = block_group(0), block_group(60)
+    too_long = first.replace(first[1:5], (0x10000000 | (len(first) + 1 - 5)).to_bytes(4, "big"), 1)
+    data = stream(cluster(0, too_long, second))
+
+    found = walk(data)
+
+    assert [block.seconds for block in found.blocks] == [0.0, 0.06]
+    assert [data[block.begin] for block in found.blocks] == [0xA1, 0xA0]
+
+
 def test_that_a_duration_beyond_all_numbers_is_none() -> None:
     found = walk(stream(cluster(0, *blocks(3)), duration_ms=1.7e308))
 
