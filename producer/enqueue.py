@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 # The ledger takes one write a gap; a few at once keep a scan that finds a long outage from taking hours.
 _LEDGER_THREADS = 8
+# A ledger that was away is asked once more after so long: longer than it rests after a time-out.
+_SECOND_ROUND_SECONDS = 20
 
 
 @dataclass(slots=True)
@@ -63,9 +65,9 @@ class Enqueuer:
     ) -> EnqueueOutcome:
         """Queue every gap of `sessions` that is not queued yet, in the order the settings ask for.
 
-        What is queued already the ledger knows. While it is away the queue itself has to tell: gaps are queued when
-        it was empty before, and else left to a later scan. Queueing them anyhow would add a copy of every job at each
-        scan, for as long as the ledger is away.
+        What is queued already the ledger knows. While it is away the queue itself has to tell: gaps are queued when it
+        was empty before. Else the ledger is asked once more, and then they are left to a later scan: queueing them
+        anyhow would add a copy of every job at each scan, for as long as the ledger is away.
 
         Args:
             on_progress: told how many gaps have been dealt with since the last call.
@@ -73,24 +75,41 @@ class Enqueuer:
         Raises what boto3 raises when SQS does not answer; what was sent until then stays sent.
         """
         outcome = EnqueueOutcome()
-        was_empty = bool(sessions) and self._is_empty()
         newest_first = self._settings.scan_order == "newest"
         ordered = sorted(sessions, key=lambda session: session.created_at, reverse=newest_first)
-        jobs = (job for session in ordered for job in self._jobs(session, scan_id))
+        jobs: Iterable[ChunkJob] = (job for session in ordered for job in self._jobs(session, scan_id))
+        was_empty = bool(sessions) and self._is_empty()
+        left = self._queue(jobs, outcome, unknown_too=was_empty, on_progress=on_progress)
+        if left:
+            self._clock.sleep(_SECOND_ROUND_SECONDS)
+            left = self._queue(left, outcome, unknown_too=False, on_progress=on_progress)
+        outcome.postponed = len(left)
+        return outcome
+
+    def _queue(
+        self,
+        jobs: Iterable[ChunkJob],
+        outcome: EnqueueOutcome,
+        *,
+        unknown_too: bool,
+        on_progress: Callable[[int], None],
+    ) -> list[ChunkJob]:
+        """Claim and send; returns the jobs of which the ledger does not tell, unless those are sent, too."""
+        left: list[ChunkJob] = []
         with ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger") as pool:
             for batch in _batches(jobs, BATCH):
                 claims = list(zip(batch, pool.map(self._ledger.claim, batch), strict=True))
-                claimed = [job for job, claim in claims if claim or (claim is Claim.UNKNOWN and was_empty)]
-                postponed = sum(claim is Claim.UNKNOWN for _, claim in claims) if not was_empty else 0
+                unknown = [] if unknown_too else [job for job, claim in claims if claim is Claim.UNKNOWN]
+                claimed = [job for job, claim in claims if claim or (claim is Claim.UNKNOWN and unknown_too)]
                 outcome.given_up.update(job.session_path for job, claim in claims if claim is Claim.GIVEN_UP)
-                outcome.postponed += postponed
-                outcome.already_queued += len(batch) - len(claimed) - postponed
+                outcome.already_queued += len(batch) - len(claimed) - len(unknown)
                 sent = self._send(claimed)
                 list(pool.map(self._ledger.queued, sent))
                 outcome.queued += len(sent)
                 outcome.failed += len(claimed) - len(sent)
-                on_progress(len(batch))
-        return outcome
+                left += unknown
+                on_progress(len(batch) - len(unknown))
+        return left
 
     def _jobs(self, session: SessionGaps, scan_id: str) -> Iterator[ChunkJob]:
         now = self._clock.now()

@@ -209,6 +209,22 @@ def test_with_the_ledger_away_no_gap_is_queued_behind_jobs_that_may_be_its_own(
     assert (later.enqueued.queued, later.enqueued.postponed) == (2, 0)
 
 
+def test_a_ledger_that_is_away_for_a_moment_is_asked_once_more(cloud: "Cloud", clock: "FakeClock") -> None:
+    cloud.put_audio("alice", "s1", "001")
+    scanner(cloud, clock).scan(enqueue=True)
+    cloud.put_audio("alice", "s1", "002")
+    blinking = scanner(cloud, clock)
+    began = clock.now()
+
+    def away(**call: Any) -> Any:
+        return denied(**call) if clock.now() == began else None
+
+    blinking.enqueuer._ledger._table._dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", away)
+    result = blinking.scan(enqueue=True)
+    assert result.enqueued
+    assert (result.enqueued.queued, result.enqueued.already_queued, result.enqueued.postponed) == (1, 1, 0)
+
+
 def test_with_the_ledger_away_and_a_queue_that_cannot_be_counted_gaps_wait(cloud: "Cloud", clock: "FakeClock") -> None:
     cloud.put_audio("alice", "s1", "001")
     cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
