@@ -7,7 +7,8 @@ from typing import Final
 from tests.faults.catalogue import all_faults
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
-ROW: Final = re.compile(r"^\| `([a-z0-9-]+)` \| (.*?) \|.*\| ([^|]*) \|$", re.MULTILINE)
+# Fault, what it does, six columns, verdict; the table of what was fuzzed has fewer.
+ROW: Final = re.compile(r"^\| `([a-z0-9-]+)` \| (.*?) \|(?: [^|]* \|){6} ([^|]*) \|$", re.MULTILINE)
 
 
 def test_every_fault_of_the_matrix_has_its_row_and_no_other_has() -> None:
