@@ -31,11 +31,6 @@ class Breaker:
         self._until = 0.0
         self._ask: Callable[[], object] | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the last thing that is known is a failure."""
-        return self._ask is not None
-
     def failed(self, ask: Callable[[], object]) -> None:
         """A job failed through no fault of its own; `ask` is a call that tells whether the service is back.
 

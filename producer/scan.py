@@ -191,6 +191,7 @@ def _log_result(scan_id: str, result: ScanResult) -> None:
         queued=result.enqueued.queued if result.enqueued else 0,
         already_queued=result.enqueued.already_queued if result.enqueued else 0,
         not_queued=result.enqueued.failed if result.enqueued else 0,
+        postponed=result.enqueued.postponed if result.enqueued else 0,
         skipped=result.skipped,
         unfinished=result.unfinished,
         finalised=result.finalised.written if result.finalised else 0,

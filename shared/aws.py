@@ -11,7 +11,7 @@ import botocore.session
 from botocore.utils import parse_timestamp
 
 from shared.patience import PATIENCE
-from shared.whole_answers import refuse_cut_off_answers
+from shared.whole_answers import with_whole_answers
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -29,51 +29,37 @@ def s3_client() -> "S3Client":
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     # For presigned URLs, which boto3 signs in some regions by the old way, that no newer bucket takes.
     config = PATIENCE["s3"].config(signature="s3v4")
-    client = boto3.Session(botocore_session=core).client("s3", config=config)
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.Session(botocore_session=core).client("s3", config=config))
 
 
 def sqs_client() -> "SQSClient":
     """SQS: the job queues and the dead-letter queue; for polls of a few seconds at most."""
-    client = boto3.client("sqs", config=PATIENCE["sqs"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("sqs", config=PATIENCE["sqs"].config()))
 
 
 def polling_sqs_client() -> "SQSClient":
     """SQS, for polls of any length."""
-    client = boto3.client("sqs", config=PATIENCE["sqs-poll"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("sqs", config=PATIENCE["sqs-poll"].config()))
 
 
 def ec2_client() -> "EC2Client":
     """EC2: the instances of the pool."""
-    client = boto3.client("ec2", config=PATIENCE["ec2"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("ec2", config=PATIENCE["ec2"].config()))
 
 
 def autoscaling_client() -> "AutoScalingClient":
     """EC2 Auto Scaling: the group that instances come from, where the fleet has one."""
-    client = boto3.client("autoscaling", config=PATIENCE["autoscaling"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("autoscaling", config=PATIENCE["autoscaling"].config()))
 
 
 def dynamodb_client() -> "DynamoDBClient":
     """DynamoDB: the ledger."""
-    client = boto3.client("dynamodb", config=PATIENCE["dynamodb"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("dynamodb", config=PATIENCE["dynamodb"].config()))
 
 
 def sns_client() -> "SNSClient":
     """SNS: who wants to be told."""
-    client = boto3.client("sns", config=PATIENCE["sns"].config())
-    refuse_cut_off_answers(client)
-    return client
+    return with_whole_answers(boto3.client("sns", config=PATIENCE["sns"].config()))
 
 
 def _timestamp(value: str) -> datetime:

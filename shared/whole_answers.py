@@ -8,21 +8,24 @@ It goes the way that botocore's own handler for S3's "200 with an error inside" 
 answer is parsed, and the retry conditions see that status.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.model import OperationModel
 
+Client = TypeVar("Client", bound="BaseClient")
+
 _CUT_OFF: Final = 500
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
-def refuse_cut_off_answers(client: "BaseClient") -> None:
-    """From now on, answers to `client` that are shorter than they say are errors with status 500, which are retried."""
+def with_whole_answers(client: Client) -> Client:
+    """The client; from now on, answers to it that are shorter than they say are errors with status 500, and retried."""
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register_first(f"before-parse.{service}.*", _mark)
     client.meta.events.register_first(f"needs-retry.{service}.*", _show_mark)
+    return client
 
 
 def _mark(operation_model: "OperationModel", response_dict: dict[str, Any], **_: Any) -> None:

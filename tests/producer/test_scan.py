@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSResponse, HTTPHeaders
+from structlog.testing import capture_logs
 
 from producer.handler import handler
 from producer.scan import Scanner
@@ -198,8 +199,10 @@ def test_with_the_ledger_away_no_gap_is_queued_behind_jobs_that_may_be_its_own(
     cloud.put_audio("alice", "s1", "002")
     cloud.dynamodb.delete_table(TableName=cloud.settings.table_name)
     # when: the next one cannot ask the ledger
-    result = scanner(cloud, clock).scan(enqueue=True)
-    # then: the queue gets no copy of the first job
+    with capture_logs() as logs:
+        result = scanner(cloud, clock).scan(enqueue=True)
+    # then: the queue gets no copy of the first job, and the log says so
+    assert [entry["postponed"] for entry in logs if entry["event"] == "scan"] == [2]
     assert result.enqueued
     assert (result.enqueued.queued, result.enqueued.already_queued, result.enqueued.postponed) == (0, 0, 2)
     # and once the queue is empty, what is still a gap is queued
