@@ -14,7 +14,8 @@ from consumer.selftest import self_test
 from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
-from shared.settings import ModelSettings, load_model_settings
+from shared.setting_groups import ModelSettings
+from shared.settings import load_model_settings
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 

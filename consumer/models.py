@@ -10,7 +10,7 @@ from collections.abc import Callable
 from consumer.model import is_model_name
 from consumer.transcriber import Transcriber
 from shared.errors import ConfigurationError, PermanentJobError
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 
 class Models:

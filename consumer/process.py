@@ -40,7 +40,8 @@ from shared.errors import AWS_ERRORS, ScribefleetError
 from shared.ledger import Ledger
 from shared.metrics import write_line
 from shared.notify import Notifier
-from shared.settings import ModelSettings, Settings
+from shared.setting_groups import ModelSettings
+from shared.settings import Settings
 
 log = structlog.get_logger()
 

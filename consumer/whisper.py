@@ -26,7 +26,7 @@ from consumer.transcriber import Speech, TranscriberBrokenError, Transcription, 
 from consumer.voice import VoicedSpeech, find_voice
 from shared.clock import Clock
 from shared.errors import ConfigurationError
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 log = structlog.get_logger()
 

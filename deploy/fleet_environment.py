@@ -9,7 +9,7 @@ from collections.abc import Mapping, MutableMapping
 import boto3
 
 from deploy.fleet import find_fleet
-from shared.settings import ENV_PREFIX
+from shared.setting_groups import ENV_PREFIX
 
 _MOST_NAMES = 4
 

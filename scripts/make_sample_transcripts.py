@@ -11,7 +11,7 @@ from consumer.transcriber import Speech
 from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock, iso
 from shared.layout import session_path
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 from shared.transcripts import ChunkTranscript
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "two_cities"

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from shared.settings import ENV_PREFIX, ModelSettings, Settings
+from shared.setting_groups import ENV_PREFIX, ModelSettings
+from shared.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 

@@ -36,7 +36,8 @@ from quick_clients import QuickClients
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.layout import session_path, transcript_key
 from shared.patience import PATIENCE
-from shared.settings import ENV_PREFIX, Settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

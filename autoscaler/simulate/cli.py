@@ -19,7 +19,8 @@ from autoscaler.simulate.result import Result
 from autoscaler.simulate.workload import MADE, Trace
 from autoscaler.simulate.workload_file import read_trace
 from shared.errors import ConfigurationError
-from shared.settings import ENV_PREFIX, Settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings
 
 # A simulation has no cloud: these must be set, and stand for nothing.
 _NO_CLOUD = {

@@ -20,7 +20,8 @@ from deploy.doctor.examination import Check, examine
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
 from shared.clock import Clock
 from shared.errors import ScribefleetError
-from shared.settings import ENV_PREFIX, ModelSettings, Settings
+from shared.setting_groups import ENV_PREFIX, ModelSettings
+from shared.settings import Settings
 
 WORKER_ENVIRONMENT: Final = Path("/etc/scribefleet/worker.env")
 WORKER_UNIT: Final = "scribefleet-worker.service"

@@ -36,7 +36,8 @@ from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.messages import ChunkJob, chunk_job
-from shared.settings import ModelSettings, Settings
+from shared.setting_groups import ModelSettings
+from shared.settings import Settings
 from shared.transcripts import Segment, Word
 
 if TYPE_CHECKING:

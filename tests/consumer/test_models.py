@@ -10,7 +10,7 @@ from consumer.transcriber import Speech, Transcription
 from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, PermanentJobError
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from consumer.selftest import SelfTestError, self_test
 from consumer.transcriber import Speech, Transcription
 from consumer.whisper import WhisperTranscriber
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 from shared.transcripts import Segment
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from consumer.transcriber import Speech, Transcription
 from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.layout import session_path
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 if TYPE_CHECKING:
     from tests.consumer.conftest import Crew, MakeCrew

@@ -15,7 +15,7 @@ from consumer.stop_host import stop_host, stop_when_free
 from shared.aws import autoscaling_client
 from shared.instances import HOLD_TAG
 from shared.lock import SessionLock
-from shared.settings import ENV_PREFIX
+from shared.setting_groups import ENV_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,7 @@ from consumer.transcriber import (
 from consumer.whisper import WhisperTranscriber, choose_device, choose_parallel
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 import deploy.cli
 from deploy.fleet import FleetNotFoundError
 from deploy.fleet_environment import use_fleet
-from shared.settings import ENV_PREFIX, load_settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import load_settings
 
 if TYPE_CHECKING:
     from tests.deploy.conftest import AwsClient, Deploy, Fleet

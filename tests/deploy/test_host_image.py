@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from consumer.cli import consume
-from shared.settings import ENV_PREFIX, Settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 HOST = REPOSITORY / "deploy" / "host"

@@ -9,7 +9,7 @@ import pytest
 
 from consumer.selftest import self_test
 from consumer.transcriber import Aborted, Speech, TranscriberBrokenError, WindowFailedError
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 from tests.faults.harness.audio import Slot, coded_samples, words_of
 from tests.faults.harness.hearing import HarnessAnnouncer, Order, Phase, ScriptedTranscriber
 from tests.faults.harness.proxy import FaultProxy

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import ConfigurationError
-from shared.settings import ENV_PREFIX, Settings, load_settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings, load_settings
 
 REQUIRED = {
     "SCRIBEFLEET_BUCKET": "recordings",

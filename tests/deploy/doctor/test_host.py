@@ -8,7 +8,7 @@ import pytest
 from deploy.doctor import host
 from deploy.doctor.finding import Finding
 from deploy.doctor.host import Answer, Host, this_host
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from consumer.model import resolve_model_dir
 from deploy.local.lambdas import LambdaRuntime
-from shared.settings import ENV_PREFIX, Settings
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings
 from tests.faults.harness.hosts import Host
 from tests.faults.harness.processes import ROOT, HarnessProcess, WorkerProcess
 from tests.faults.harness.proxy import FaultProxy

@@ -17,7 +17,7 @@ import structlog
 from consumer.failures import OutOfMemoryError, model_errors
 from consumer.transcriber import Aborted, Speech, TranscriberBrokenError, Transcription
 from shared.clock import Clock
-from shared.settings import ModelSettings
+from shared.setting_groups import ModelSettings
 from shared.transcripts import Segment, Word
 from tests.faults.harness.audio import SLOT_SECONDS, Slot, is_coded, read_slots
 
