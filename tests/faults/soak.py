@@ -8,7 +8,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ from rich.table import Table
 from deploy.local.cloud import EmbeddedCloudError
 from shared.background import repeating
 from tests.faults.command import AFTER_CLAIMS_SECONDS, conclude, interruptible, line_by_line, new_console
-from tests.faults.harness.dead_letters import DeadLetter
 from tests.faults.harness.evidence import Evidence
 from tests.faults.harness.fleet import Fleet, NotSettledError, fleet
 from tests.faults.harness.gather import gather
@@ -29,6 +28,7 @@ from tests.faults.harness.invariants import violations
 from tests.faults.harness.later import late_scan
 from tests.faults.harness.outcome import Outcome, tally
 from tests.faults.harness.processes import HarnessProcess, NotInTimeError, WorkerProcess
+from tests.faults.harness.redrive import redrive
 from tests.faults.harness.rules import Switch
 from tests.faults.harness.scenario import end_workers, keep_journal, scan_once_more
 from tests.faults.soak_course import Course
@@ -117,7 +117,7 @@ def _rest(made: Fleet, broken: list[str], say: Callable[[str], None]) -> float |
         if letters := made.dead_letters():
             reasons = Counter(letter.reason for letter in letters)
             say(f"at rest after {seconds:.0f} s; these dead letters are put back: {dict(reasons)}")
-            _redrive(made, letters)
+            redrive(made)
             _settled(made)
         made.instances_stopped(_STOP_SECONDS)
         for process in made.processes:
@@ -146,16 +146,6 @@ def _settled(made: Fleet) -> float:
                 later = late_scan(made, "scanner-later", ahead=AFTER_CLAIMS_SECONDS)
         else:
             return round(time.monotonic() - began, 2)
-
-
-def _redrive(made: Fleet, letters: Collection[DeadLetter]) -> None:
-    """Have an operator put all dead letters back; their chunks may be reported as failed once and as filled once."""
-    back = {(each.user, each.session, each.chunk) for each in letters}
-    for session in made.sessions:
-        session.forced |= {chunk for chunk in session.chunks if (session.user, session.session, chunk) in back}
-    status = made.start_command("operator", "dlq", "redrive").wait(_COMMAND_SECONDS)
-    if status:
-        raise NotSettledError(f"scribefleet dlq redrive ended with {status}")
 
 
 def _evidence(made: Fleet, left_alive: list[str], idle_seconds: float) -> Evidence:

@@ -10,6 +10,7 @@ import pytest
 
 from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
 from shared.queues import QueueDepth
+from shared.reports import ReportError
 from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
 from tests.faults.harness.audio import words_of
@@ -52,6 +53,17 @@ def test_a_transcript_that_is_replaced_on_request_may_be_written_twice() -> None
     forced = tuple(replace(chunk, forced=chunk.chunk == "003") for chunk in CHUNKS)
     evidence = with_calls(replace(good(), chunks=forced), entry("s3:PutObject", LAST, actor="worker-2"))
     assert violations(replace(evidence, exits=(*evidence.exits, Exit("worker-2", -9)))) == []
+
+
+def test_a_chunk_that_was_put_back_may_be_reported_as_failed_and_as_filled_but_is_written_once() -> None:
+    failed = report(("003",), (ReportError(session_id="s1", chunk="003", reason="attempts-exhausted", detail=""),))
+    page = LATER.replace(".json", ".html")
+    writes = [entry("s3:PutObject", key, actor="worker-2") for key in (LATER, page)]
+    evidence = with_calls(having(good(), **{LATER: failed, page: b"<html></html>\n"}), *writes)
+    assert violations(evidence)
+    redriven = replace(evidence, chunks=tuple(replace(chunk, redriven=chunk.chunk == "003") for chunk in CHUNKS))
+    assert violations(redriven) == []
+    assert violations(with_calls(redriven, entry("s3:PutObject", LAST, actor="worker-2")))
 
 
 def test_a_job_whose_publication_was_not_answered_may_be_counted_as_skipped() -> None:

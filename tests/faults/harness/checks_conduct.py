@@ -96,7 +96,8 @@ def _claims_without_effect(report: BatchReport, evidence: Evidence) -> Iterator[
 
 
 def _counted_twice(reports: Mapping[str, BatchReport], evidence: Evidence) -> Iterator[str]:
-    forced = {(chunk.session, chunk.chunk) for chunk in evidence.chunks if chunk.forced}
+    """A chunk counts once, or once for each of its letters, and again if one was put back; forced ones at will."""
+    truth = {(chunk.session, chunk.chunk): chunk for chunk in evidence.chunks}
     counted = Counter(
         (session_path(session.user_id, session.session_id), chunk)
         for report in reports.values()
@@ -104,7 +105,9 @@ def _counted_twice(reports: Mapping[str, BatchReport], evidence: Evidence) -> It
         for chunk in session.chunk_numbers
     )
     for (path, chunk), times in counted.items():
-        if times > max(1, len(evidence.lettered.get((path, chunk), ()))) and (path, chunk) not in forced:
+        about = truth.get((path, chunk))
+        most = max(1, len(evidence.lettered.get((path, chunk), ()))) + (about is not None and about.redriven)
+        if times > most and not (about is not None and about.forced):
             yield f"{path.rpartition('/')[2]}/{chunk}: counted as worked on {times} times"
 
 

@@ -28,6 +28,7 @@ class Chunk:
         words: what its audio says, in order; `None` of real speech, which models hear differently.
         live: whether the recorder wrote its transcript, so that it is no gap.
         forced: whether somebody asked for it to be transcribed again.
+        redriven: whether it was a dead letter that an operator has put back.
     """
 
     session: str
@@ -35,6 +36,7 @@ class Chunk:
     words: tuple[str, ...] | None
     live: bool = False
     forced: bool = False
+    redriven: bool = False
 
     @property
     def transcript_key(self) -> str:

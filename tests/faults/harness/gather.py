@@ -62,8 +62,14 @@ def gather(
 def _chunks(fleet: Fleet) -> Iterator[Chunk]:
     for session in fleet.sessions:
         for chunk in session.chunks:
-            live, forced = chunk in session.live, chunk in session.forced
-            yield Chunk(session.path, chunk, session.words(chunk), live=live, forced=forced)
+            yield Chunk(
+                session.path,
+                chunk,
+                session.words(chunk),
+                live=chunk in session.live,
+                forced=chunk in session.forced,
+                redriven=chunk in session.redriven,
+            )
 
 
 def read_objects(s3: "S3Client", bucket: str) -> dict[str, bytes]:

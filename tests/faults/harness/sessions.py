@@ -29,6 +29,7 @@ class RecordedSession:
         chunks: all its chunks, as spelled in their keys.
         live: those with a transcript by the live path, which are no gaps.
         forced: those of which a new transcript was asked for; kept by who asks.
+        redriven: those whose dead letter an operator has put back; kept by who does.
         fails_with: chunk -> the reason with which it must become a dead letter; kept by who broke its audio.
     """
 
@@ -38,6 +39,7 @@ class RecordedSession:
     chunks: list[str] = field(default_factory=list)
     live: set[str] = field(default_factory=set)
     forced: set[str] = field(default_factory=set)
+    redriven: set[str] = field(default_factory=set)
     fails_with: dict[str, str] = field(default_factory=dict)
 
     @property
