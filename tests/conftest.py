@@ -31,6 +31,7 @@ from fleet_resources import (
     lay_out_bucket,
     lay_out_queue,
     lay_out_table,
+    write_in_one_step,
 )
 from quick_clients import QuickClients
 from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
@@ -184,6 +185,7 @@ def moto_endpoint() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         keep_few_images(monkeypatch)
         know_the_services(monkeypatch)
+        write_in_one_step(monkeypatch)
         yield f"http://{host}:{port}"
     server.stop()
 

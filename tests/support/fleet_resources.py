@@ -4,13 +4,17 @@ This goes by moto's own objects: to ask its server five times for each of seven 
 most of those tests do. Whatever a test does with what is laid out here goes through the server.
 """
 
+import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from moto import backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import amis
 from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
@@ -28,6 +32,20 @@ def know_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server look once into the folder where moto's services are, and not for every request."""
     modules = tuple(backends.list_of_moto_modules())
     monkeypatch.setattr(backends, "list_of_moto_modules", lambda: modules)
+
+
+def write_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let writes with a condition take turns, as on AWS: of two at the same moment moto could find it true for both."""
+    turn = threading.Lock()
+    answer = DomainDispatcherApplication.__call__
+
+    def in_turn(app: DomainDispatcherApplication, environ: dict[str, Any], start_response: Any) -> Any:
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        conditional = environ.keys() & {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
+        with turn if conditional or target.startswith("DynamoDB_") else nullcontext():
+            return answer(app, environ, start_response)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", in_turn)
 
 
 def empty_cloud() -> None:

@@ -125,9 +125,9 @@ def _contended(fleet: Fleet) -> Expected:
 
 
 def _recorders_lock(fleet: Fleet) -> SessionLock:
-    """The lock as a recorder of its own sees it, past the proxy."""
+    """The lock as a recorder of its own sees it: through the proxy, where writes with a condition take turns."""
     stale = timedelta(minutes=fleet.settings.lock_stale_minutes)
-    s3 = EmbeddedCloud(fleet.cloud.s3.meta.endpoint_url, fleet.workspace).s3()
+    s3 = EmbeddedCloud(fleet.proxy.endpoint("recorder"), fleet.workspace).s3()
     return SessionLock(s3, fleet.settings.bucket, SystemClock(), stale)
 
 
