@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from autoscaler.fleet import backlog_seconds, real_time_factor
 from autoscaler.model import (
     Action,
     Decision,
@@ -20,7 +19,8 @@ from autoscaler.model import (
     RebootInstance,
     StartInstance,
 )
-from autoscaler.standing import Standing, standing
+from autoscaler.planning.fleet import backlog_seconds, real_time_factor
+from autoscaler.planning.status import Standing, standing
 from shared.clock import iso
 from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth

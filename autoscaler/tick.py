@@ -26,7 +26,7 @@ from autoscaler.model import (
     StartInstance,
 )
 from autoscaler.observe import Observer
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from autoscaler.pool import CapacityProvider, provider_for
 from autoscaler.probe import QueueProbe
 from autoscaler.record import TickRecord

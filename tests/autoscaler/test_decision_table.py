@@ -22,7 +22,7 @@ from autoscaler.model import (
     StopInstance,
     Surplus,
 )
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState

@@ -17,7 +17,7 @@ from autoscaler.model import (
     StopInstance,
     Surplus,
 )
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
 from shared.heartbeat import Heartbeat
 from shared.lock import Holder, LockState

@@ -11,7 +11,7 @@ from autoscaler.model import (
     RebootInstance,
     StopInstance,
 )
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from shared.heartbeat import WorkerState
 from shared.lock import LockState
 from shared.queues import QueueDepth

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
-from autoscaler.plan import plan
-from autoscaler.standing import Standing, standing
+from autoscaler.planning.plan import plan
+from autoscaler.planning.status import Standing, standing
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import LockState
 from shared.queues import QueueDepth

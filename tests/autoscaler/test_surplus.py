@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.model import Instance, Observation, Plan, Policy, StopInstance, Surplus
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth

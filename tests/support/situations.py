@@ -13,7 +13,7 @@ from autoscaler.model import (
     StartInstance,
     StopInstance,
 )
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 from shared.queues import QueueDepth

@@ -13,7 +13,7 @@ def test_the_lambda_does_not_carry_the_simulator(tmp_path: Path) -> None:
     with ZipFile(build_lambda("autoscaler", tmp_path / "code.zip")) as archive:
         names = archive.namelist()
 
-    assert "autoscaler/plan.py" in names
+    assert "autoscaler/planning/plan.py" in names
     assert [name for name in names if "simulate" in name] == []
 
 
@@ -23,5 +23,5 @@ def test_the_lambda_does_not_import_the_simulator() -> None:
 
     modules = json.loads(done.stdout)
 
-    assert "autoscaler.plan" in modules
+    assert "autoscaler.planning.plan" in modules
     assert [name for name in modules if "simulate" in name or name == "matplotlib"] == []

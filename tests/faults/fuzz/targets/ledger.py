@@ -17,7 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
 from autoscaler.model import Instance, Observation, Policy
-from autoscaler.plan import plan
+from autoscaler.planning.plan import plan
 from autoscaler.record_store import RecordStore
 from producer.operator.jobs import all_jobs, listing
 from shared.ledger import Ledger

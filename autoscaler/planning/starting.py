@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from autoscaler.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
 from autoscaler.model import Decision, Observation, Policy, Sighting, StartInstance
-from autoscaler.standing import Standing
+from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
+from autoscaler.planning.status import Standing
 from shared.clock import human_duration
 from shared.queues import QueueDepth
 

@@ -2,17 +2,17 @@
 
 Pure, and without memory: it reads no clock, calls nothing and logs nothing. Each tick decides anew from what it sees,
 so a start that failed or an instance that was still stopping is simply decided on again a minute later. The whole
-decision table is docs/autoscaler.md; its rows about starts are in `autoscaler.starting`, about the rest in
-`autoscaler.stopping`.
+decision table is docs/autoscaler.md; its rows about starts are in `autoscaler.planning.starting`, about the rest in
+`autoscaler.planning.stopping`.
 """
 
 from datetime import datetime
 
-from autoscaler.fleet import Fleet, backlog_seconds, fleet_of
 from autoscaler.model import Action, Decision, MarkSuspect, Observation, Plan, Policy, RebootInstance, StopInstance
-from autoscaler.starting import Verdict, desired_instances, judge_start, wanted_idle
-from autoscaler.stopping import Endings, endings
-from autoscaler.surplus import surplus_of, surplus_stops
+from autoscaler.planning.fleet import Fleet, backlog_seconds, fleet_of
+from autoscaler.planning.starting import Verdict, desired_instances, judge_start, wanted_idle
+from autoscaler.planning.stopping import Endings, endings
+from autoscaler.planning.surplus import surplus_of, surplus_stops
 
 __all__ = ["backlog_seconds", "desired_instances", "plan"]
 

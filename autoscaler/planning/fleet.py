@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import median
 
 from autoscaler.model import Instance, Observation, Policy, is_from_the_future
-from autoscaler.standing import Standing, standing
+from autoscaler.planning.status import Standing, standing
 from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth
 

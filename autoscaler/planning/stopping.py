@@ -12,9 +12,9 @@ reboot, so nobody removes them.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from autoscaler.fleet import Fleet, Member
 from autoscaler.model import Action, MarkSuspect, Observation, Policy, RebootInstance, StopInstance, is_from_the_future
-from autoscaler.standing import Standing
+from autoscaler.planning.fleet import Fleet, Member
+from autoscaler.planning.status import Standing
 from shared.clock import human_duration
 from shared.queues import QueueDepth
 

@@ -1,6 +1,6 @@
 """Says what one instance is worth to the queue right now.
 
-Pure: it takes what was seen and returns a word. What is done about it is decided in `autoscaler.plan`.
+Pure: it takes what was seen and returns a word. What is done about it is decided in `autoscaler.planning.plan`.
 """
 
 from datetime import datetime, timedelta

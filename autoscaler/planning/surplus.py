@@ -9,10 +9,10 @@ would not cost for the same jobs, and what it has in hand would be begun again.
 from collections.abc import Collection
 from datetime import datetime
 
-from autoscaler.fleet import Fleet, real_time_factor
 from autoscaler.model import Observation, Policy, StopInstance, Surplus
-from autoscaler.standing import Standing
-from autoscaler.starting import wanted_idle, wanted_instances
+from autoscaler.planning.fleet import Fleet, real_time_factor
+from autoscaler.planning.starting import wanted_idle, wanted_instances
+from autoscaler.planning.status import Standing
 from shared.clock import human_duration
 
 
