@@ -27,8 +27,8 @@ from autoscaler.model import (
 )
 from autoscaler.observe import Observer
 from autoscaler.planning.plan import plan
-from autoscaler.pool import CapacityProvider, provider_for
 from autoscaler.probe import QueueProbe
+from autoscaler.providers.choose import CapacityProvider, provider_for
 from autoscaler.record import TickRecord
 from autoscaler.record_store import DryRunRecords, Records, RecordStore
 from autoscaler.repair import DryRunRepairs, InstanceRepairs, Repairs

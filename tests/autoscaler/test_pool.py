@@ -7,7 +7,7 @@ import pytest
 from botocore.config import Config
 
 from autoscaler.model import Outcome
-from autoscaler.pool import ALREADY_STARTED, DryRunPool, InstancePool
+from autoscaler.providers.choose import ALREADY_STARTED, DryRunPool, InstancePool
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG, owned_since
 

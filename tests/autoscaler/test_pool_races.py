@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from autoscaler.model import Outcome
-from autoscaler.pool import ALREADY_STARTED, InstancePool
+from autoscaler.providers.choose import ALREADY_STARTED, InstancePool
 from autoscaler.providers.contract import HELD
 from scripted_cloud import Fault, ScriptedEc2
 from shared.instances import HOLD_TAG, STARTED_AT_TAG, owned_since
