@@ -16,11 +16,11 @@ from random import Random
 
 from autoscaler.simulate.cli import SPARE, settings_of
 from autoscaler.simulate.comparison import Contender, Verdict, contenders, is_ours, is_stopped_soon, ours, verdicts
-from autoscaler.simulate.conditions import NAMED, STEADY, TROUBLED, WRONG_COUNTS, Conditions
 from autoscaler.simulate.plot import draw_course, draw_frontier
 from autoscaler.simulate.result import Result
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.workload import MADE, Trace
+from autoscaler.simulate.world.conditions import NAMED, STEADY, TROUBLED, WRONG_COUNTS, Conditions
 from shared.clock import human_duration
 
 DOCS = Path(__file__).parent.parent / "docs"

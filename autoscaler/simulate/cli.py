@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from autoscaler.simulate.comparison import Verdict, compare, contenders, ours, verdicts
-from autoscaler.simulate.conditions import NAMED
 from autoscaler.simulate.report import figures, sentences, side_by_side
 from autoscaler.simulate.result import Result
 from autoscaler.simulate.workload import MADE, Trace
 from autoscaler.simulate.workload_file import read_trace
+from autoscaler.simulate.world.conditions import NAMED
 from shared.errors import ConfigurationError
 from shared.setting_groups import ENV_PREFIX
 from shared.settings import Settings

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoscaler.policy import Policy
-from autoscaler.simulate.conditions import Conditions
 from autoscaler.simulate.result import Result
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.strategies import Ours, Strategy, Timer
 from autoscaler.simulate.workload import Trace
+from autoscaler.simulate.world.conditions import Conditions
 from shared.settings import Settings
 
 TIMERS: Mapping[str, float] = {"5 min": 300, "30 min": 1800, "2 h": 7200, "6 h": 21_600}

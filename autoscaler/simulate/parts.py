@@ -8,9 +8,9 @@ from datetime import datetime
 
 from autoscaler.model import Observation, Outcome, Sighting
 from autoscaler.record import TickRecord
-from autoscaler.simulate.fleet import Fleet
-from autoscaler.simulate.jobs import Counts
-from autoscaler.simulate.live import LiveSessions
+from autoscaler.simulate.world.fleet import Fleet
+from autoscaler.simulate.world.jobs import Counts
+from autoscaler.simulate.world.live import LiveSessions
 from shared.clock import Clock
 from shared.lock import LockState
 

@@ -7,8 +7,8 @@ from random import Random
 
 from autoscaler.model import Instance, Outcome
 from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, Sight
-from autoscaler.simulate.conditions import Conditions
-from autoscaler.simulate.fleet import Fleet
+from autoscaler.simulate.world.conditions import Conditions
+from autoscaler.simulate.world.fleet import Fleet
 from shared.clock import Clock
 
 

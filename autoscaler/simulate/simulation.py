@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from autoscaler.simulate.agenda import Agenda, SimulatedClock
-from autoscaler.simulate.conditions import Conditions
-from autoscaler.simulate.fleet import Fleet
-from autoscaler.simulate.jobs import Counts, JobQueue, Lot
-from autoscaler.simulate.live import LiveSessions
 from autoscaler.simulate.parts import MemoryRecords, SimulatedEyes, SimulatedRepairs
 from autoscaler.simulate.pool import SimulatedPool
 from autoscaler.simulate.result import Result, Sample
-from autoscaler.simulate.rules import Watch
 from autoscaler.simulate.strategies import Strategy
-from autoscaler.simulate.surroundings import Surroundings, wake
-from autoscaler.simulate.waits import Waits
 from autoscaler.simulate.workload import Arrival, Session, Trace
+from autoscaler.simulate.world.agenda import Agenda, SimulatedClock
+from autoscaler.simulate.world.conditions import Conditions
+from autoscaler.simulate.world.context import Surroundings, wake
+from autoscaler.simulate.world.fleet import Fleet
+from autoscaler.simulate.world.jobs import Counts, JobQueue, Lot
+from autoscaler.simulate.world.live import LiveSessions
+from autoscaler.simulate.world.rules import Watch
+from autoscaler.simulate.world.waits import Waits
 from autoscaler.tick import Parts
 from shared.settings import Settings
 

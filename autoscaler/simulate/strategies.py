@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autoscaler.policy import Policy
-from autoscaler.simulate.rules import Bounds
+from autoscaler.simulate.world.rules import Bounds
 from autoscaler.tick import Autoscaler, Parts
 from shared.clock import Clock
 from shared.settings import Settings

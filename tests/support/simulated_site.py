@@ -5,15 +5,15 @@ from random import Random
 
 from autoscaler.model import Instance
 from autoscaler.providers.contract import CapacityProvider
-from autoscaler.simulate.agenda import Agenda, SimulatedClock
-from autoscaler.simulate.conditions import STEADY
-from autoscaler.simulate.fleet import Fleet
-from autoscaler.simulate.jobs import JobQueue
-from autoscaler.simulate.live import LiveSessions
 from autoscaler.simulate.pool import SimulatedPool, StartFault
-from autoscaler.simulate.rules import Bounds, Watch
-from autoscaler.simulate.surroundings import Surroundings
-from autoscaler.simulate.waits import Waits
+from autoscaler.simulate.world.agenda import Agenda, SimulatedClock
+from autoscaler.simulate.world.conditions import STEADY
+from autoscaler.simulate.world.context import Surroundings
+from autoscaler.simulate.world.fleet import Fleet
+from autoscaler.simulate.world.jobs import JobQueue
+from autoscaler.simulate.world.live import LiveSessions
+from autoscaler.simulate.world.rules import Bounds, Watch
+from autoscaler.simulate.world.waits import Waits
 from scripted_cloud import FLEET
 from shared.instances import FLEET_TAG, HOLD_TAG
 from shared.settings import Settings

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from autoscaler.policy import Policy
-from autoscaler.simulate.conditions import STEADY, Conditions
 from autoscaler.simulate.result import Result
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.strategies import Ours, Strategy
 from autoscaler.simulate.workload import Trace
+from autoscaler.simulate.world.conditions import STEADY, Conditions
 from shared.settings import Settings
 
 MakeSettings = Callable[..., Settings]

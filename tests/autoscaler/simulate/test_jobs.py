@@ -5,9 +5,9 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.simulate.agenda import Agenda
-from autoscaler.simulate.conditions import STEADY, Conditions
-from autoscaler.simulate.jobs import Counts, JobQueue, Lot, Part
+from autoscaler.simulate.world.agenda import Agenda
+from autoscaler.simulate.world.conditions import STEADY, Conditions
+from autoscaler.simulate.world.jobs import Counts, JobQueue, Lot, Part
 
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "take", "delete", "give back"]), st.integers(1, 50)), max_size=40)
 

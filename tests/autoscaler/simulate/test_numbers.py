@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.simulate.comparison import Verdict, compare, contenders, verdicts
-from autoscaler.simulate.conditions import STEADY, WRONG_COUNTS
 from autoscaler.simulate.result import Result
 from autoscaler.simulate.workload import MADE
+from autoscaler.simulate.world.conditions import STEADY, WRONG_COUNTS
 
 if TYPE_CHECKING:
     from tests.autoscaler.simulate.conftest import MakeSettings, Simulate

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.record import TickRecord
-from autoscaler.simulate.agenda import Agenda, SimulatedClock
-from autoscaler.simulate.conditions import STEADY, Conditions
 from autoscaler.simulate.parts import MemoryRecords
 from autoscaler.simulate.workload import DAY, MADE, Arrival, Trace
+from autoscaler.simulate.world.agenda import Agenda, SimulatedClock
+from autoscaler.simulate.world.conditions import STEADY, Conditions
 
 if TYPE_CHECKING:
     from tests.autoscaler.simulate.conftest import Simulate

@@ -2,8 +2,8 @@
 
 import pytest
 
-from autoscaler.simulate.jobs import Lot
-from autoscaler.simulate.rules import Bounds, Watch
+from autoscaler.simulate.world.jobs import Lot
+from autoscaler.simulate.world.rules import Bounds, Watch
 
 BOUNDS = Bounds(max_instances=1, idle_seconds=300, dead_seconds=900, unworked_seconds=600)
 

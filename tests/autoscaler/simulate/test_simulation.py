@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.simulate.conditions import NAMED, STEADY, TROUBLED
-from autoscaler.simulate.rules import Bounds
 from autoscaler.simulate.workload import DAY, MADE, Arrival, Session, Trace
+from autoscaler.simulate.world.conditions import NAMED, STEADY, TROUBLED
+from autoscaler.simulate.world.rules import Bounds
 from autoscaler.tick import Parts
 from shared.clock import Clock
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from autoscaler.simulate.conditions import Conditions
+    from autoscaler.simulate.world.conditions import Conditions
     from tests.autoscaler.simulate.conftest import Simulate
 
 ONE_JOB = Trace("one", DAY, (Arrival(90, 1),))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.simulate.waits import Waits
+from autoscaler.simulate.world.waits import Waits
 
 STEP = 0.25
 RESOLUTION = STEP / 25

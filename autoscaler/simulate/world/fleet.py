@@ -10,10 +10,10 @@ from datetime import datetime
 from autoscaler.model import Instance, InstanceState
 from autoscaler.providers.contract import ALREADY_STARTED, HELD
 from autoscaler.record import NO_CAPACITY
-from autoscaler.simulate.agenda import moment_of
-from autoscaler.simulate.surroundings import Surroundings
-from autoscaler.simulate.worker import Worker
-from autoscaler.simulate.zones import Zones
+from autoscaler.simulate.world.agenda import moment_of
+from autoscaler.simulate.world.context import Surroundings
+from autoscaler.simulate.world.worker import Worker
+from autoscaler.simulate.world.zones import Zones
 from shared.heartbeat import Heartbeat
 
 _LEAST_BILLED_SECONDS = 60

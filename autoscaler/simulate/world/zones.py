@@ -1,6 +1,6 @@
 """The zones of the simulated EC2, and in which of them it has capacity for another instance."""
 
-from autoscaler.simulate.surroundings import Surroundings
+from autoscaler.simulate.world.context import Surroundings
 
 _ZONES = tuple(f"us-east-1{letter}" for letter in "abcdef")
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from autoscaler.simulate.agenda import Agenda
-from autoscaler.simulate.conditions import Conditions
+from autoscaler.simulate.world.agenda import Agenda
+from autoscaler.simulate.world.conditions import Conditions
 from shared.queues import QueueDepth
 
 _SAMPLE_SECONDS = 5.0

@@ -6,8 +6,8 @@ business.
 
 from collections.abc import Sequence
 
-from autoscaler.simulate.jobs import Part, jobs_of, split
-from autoscaler.simulate.surroundings import Surroundings, wake
+from autoscaler.simulate.world.context import Surroundings, wake
+from autoscaler.simulate.world.jobs import Part, jobs_of, split
 
 
 class Hand:

@@ -5,9 +5,9 @@ It knows the queue, the lock and how to ask for its own instance to be stopped; 
 
 from collections.abc import Callable
 
-from autoscaler.simulate.agenda import moment_of
-from autoscaler.simulate.hand import Hand
-from autoscaler.simulate.surroundings import Surroundings
+from autoscaler.simulate.world.agenda import moment_of
+from autoscaler.simulate.world.context import Surroundings
+from autoscaler.simulate.world.hand import Hand
 from shared.heartbeat import Heartbeat, WorkerState
 
 

@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from autoscaler.simulate.agenda import Agenda
-from autoscaler.simulate.conditions import Conditions
-from autoscaler.simulate.jobs import JobQueue
-from autoscaler.simulate.live import LiveSessions
-from autoscaler.simulate.rules import Watch
-from autoscaler.simulate.waits import Waits
+from autoscaler.simulate.world.agenda import Agenda
+from autoscaler.simulate.world.conditions import Conditions
+from autoscaler.simulate.world.jobs import JobQueue
+from autoscaler.simulate.world.live import LiveSessions
+from autoscaler.simulate.world.rules import Watch
+from autoscaler.simulate.world.waits import Waits
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from autoscaler.simulate.worker import Worker
+    from autoscaler.simulate.world.worker import Worker
 
 _TURNS = 4
 

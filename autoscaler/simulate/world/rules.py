@@ -7,7 +7,7 @@ it is told of, and knows nothing of how the plan decides.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from autoscaler.simulate.jobs import Lot
+from autoscaler.simulate.world.jobs import Lot
 
 _MOST_TEXTS = 20
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from autoscaler.simulate.agenda import Agenda, moment_of
+from autoscaler.simulate.world.agenda import Agenda, moment_of
 from shared.lock import Holder, LockState
 
 
