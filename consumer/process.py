@@ -15,11 +15,11 @@ import structlog
 
 from consumer.gate import Gate
 from consumer.heart import Heart
-from consumer.host import host_instance, lock_reader
+from consumer.host.host import host_instance, lock_reader
+from consumer.host.imds import MetadataService
 from consumer.jobqueue import JobQueue
 from consumer.last_words import LastWords
 from consumer.leases import LeaseKeeper
-from consumer.metadata import MetadataService
 from consumer.metrics import WorkerMetrics
 from consumer.models import Models
 from consumer.notify import ServiceManager

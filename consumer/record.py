@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from consumer.instance import InstanceRun
-from consumer.metadata import InstanceIdentity
+from consumer.host.imds import InstanceIdentity
+from consumer.host.instance import InstanceRun
 from shared.clock import human_duration, iso
 from shared.layout import chunk_order
 from shared.messages import ChunkJob

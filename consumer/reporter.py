@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from consumer.dead_letter_notices import DeadLetterNotices
 from consumer.gate import Gate
-from consumer.instance import InstanceRun, WorkerInstance
+from consumer.host.instance import InstanceRun, WorkerInstance
 from consumer.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
 from consumer.worker import Worker
 from shared.errors import AWS_ERRORS, error_code, is_missing

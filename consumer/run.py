@@ -16,7 +16,7 @@ from consumer.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
 from consumer.finishing import SessionFinisher
 from consumer.gate import Gate
 from consumer.heart import Heart
-from consumer.instance import WorkerInstance
+from consumer.host.instance import WorkerInstance
 from consumer.jobqueue import Message
 from consumer.metrics import INTERVAL_SECONDS
 from consumer.models import Models

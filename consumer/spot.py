@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from consumer.metadata import MetadataService
+from consumer.host.imds import MetadataService
 from consumer.stopping import StopRequest
 from shared.background import repeating
 from shared.clock import Clock

@@ -49,7 +49,7 @@ _COMMANDS = {
     "costs": _Entry("producer.operator.costs.cli:costs", "Sum up what a month's runs have cost."),
     "alarms": _Entry("deploy.alarms.cli:alarms", "See the fleet's alarms; try whether they reach someone.", "option"),
     "consume": _Entry("consumer.cli:consume", "Transcribe jobs until the queue stays empty (on the GPU host)."),
-    "stop-host": _Entry("consumer.stop_host:stop_host", "Stop this host because its worker has ended for good."),
+    "stop-host": _Entry("consumer.host.stop_host:stop_host", "Stop this host because its worker has ended for good."),
     "model": _Entry("consumer.model_cli:model", "Fetch, find and check the speech model.", "none"),
 }
 

@@ -190,7 +190,7 @@ def look_at_disk(host: Host) -> Iterator[Finding]:
 
 def look_at_metadata(_host: Host) -> Iterator[Finding]:
     """The instance metadata service, by version 2, through the worker's own reading."""
-    from consumer.metadata import instance_identity  # noqa: PLC0415
+    from consumer.host.imds import instance_identity  # noqa: PLC0415
 
     identity = instance_identity()
     if identity is None:

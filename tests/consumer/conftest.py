@@ -16,10 +16,10 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from consumer.audio import SAMPLE_RATE
 from consumer.gate import Gate
 from consumer.heart import Heart
-from consumer.instance import WorkerInstance
+from consumer.host.imds import InstanceIdentity
+from consumer.host.instance import WorkerInstance
 from consumer.jobqueue import JobQueue
 from consumer.leases import LeaseKeeper
-from consumer.metadata import InstanceIdentity
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord

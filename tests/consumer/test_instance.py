@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.instance import WorkerInstance
-from consumer.membership import Membership
-from consumer.metadata import InstanceIdentity
+from consumer.host.group_membership import Membership
+from consumer.host.imds import InstanceIdentity
+from consumer.host.instance import WorkerInstance
 from scripted_cloud import aws_error
 from shared.aws import autoscaling_client
 from shared.clock import iso

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.metadata import InstanceIdentity, instance_identity
+from consumer.host.imds import InstanceIdentity, instance_identity
 from deploy.local.metadata_service import metadata_service
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.metadata import MetadataService, SpotNotice
+from consumer.host.imds import MetadataService, SpotNotice
 from consumer.spot import SpotWatch, watching
 from consumer.stopping import StopRequest
 from deploy.local.metadata_service import metadata_service

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from consumer.instance import WorkerInstance
-from consumer.membership import Membership
-from consumer.metadata import InstanceIdentity
-from consumer.stop_host import stop_host, stop_when_free
+from consumer.host.group_membership import Membership
+from consumer.host.imds import InstanceIdentity
+from consumer.host.instance import WorkerInstance
+from consumer.host.stop_host import stop_host, stop_when_free
 from shared.aws import autoscaling_client
 from shared.instances import HOLD_TAG
 from shared.lock import SessionLock
@@ -166,7 +166,7 @@ def on_ec2(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> "Callable[[str | 
 
     def make(instance_id: str | None) -> None:
         identity = InstanceIdentity(instance_id, "g4dn.xlarge") if instance_id else None
-        monkeypatch.setattr("consumer.stop_host.instance_identity", lambda: identity)
+        monkeypatch.setattr("consumer.host.stop_host.instance_identity", lambda: identity)
         monkeypatch.setenv(f"{ENV_PREFIX}BUCKET", cloud.settings.bucket)
         monkeypatch.setenv(f"{ENV_PREFIX}BEAM_SIZE", "none")
 
@@ -198,7 +198,7 @@ def test_the_command_respects_a_live_session(
     mine = instance(owned=True)
     on_ec2(mine)
     SessionLock(cloud.s3, cloud.settings.bucket, one.clock, timedelta(minutes=30)).take("bob", "live")
-    monkeypatch.setattr("consumer.stop_host.SystemClock", lambda: one.clock)
+    monkeypatch.setattr("consumer.host.stop_host.SystemClock", lambda: one.clock)
     meanwhile = []
 
     def look() -> None:

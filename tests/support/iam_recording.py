@@ -14,8 +14,8 @@ from autoscaler.probe import QueueProbe
 from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
 from autoscaler.repair import InstanceRepairs
+from consumer.host.group_membership import Membership
 from consumer.jobqueue import JobQueue
-from consumer.membership import Membership
 from deploy.local.cloud import EmbeddedCloudError
 from iam_attempts import attempt_all
 from iam_evaluator import Statement

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from consumer.membership import Membership
-from consumer.metadata import InstanceIdentity
+from consumer.host.group_membership import Membership
+from consumer.host.imds import InstanceIdentity
 from shared.errors import AWS_ERRORS, error_code
 from shared.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from consumer.instance import WorkerInstance
-from consumer.membership import Membership
-from consumer.metadata import InstanceIdentity
+from consumer.host.group_membership import Membership
+from consumer.host.imds import InstanceIdentity
+from consumer.host.instance import WorkerInstance
 from shared import aws
 from shared.clock import Clock
 from shared.lock import LockState, SessionLock

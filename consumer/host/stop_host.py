@@ -13,9 +13,9 @@ from typing import Final
 import click
 import structlog
 
-from consumer.host import host_instance, lock_reader
-from consumer.instance import WorkerInstance
-from consumer.metadata import instance_identity
+from consumer.host.host import host_instance, lock_reader
+from consumer.host.imds import instance_identity
+from consumer.host.instance import WorkerInstance
 from shared import aws
 from shared.clock import Clock, SystemClock
 from shared.lock import LockState
