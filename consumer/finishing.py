@@ -15,8 +15,8 @@ from typing import Final
 
 import structlog
 
+from consumer.jobs.handler import Worker
 from consumer.record import JobRecord
-from consumer.worker import Worker
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
 from shared.notify import Notifier

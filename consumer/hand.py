@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple, Self
 
+from consumer.jobs.handler import Prepared
 from consumer.windows import Chunk, Limits, Window, plan
-from consumer.worker import Prepared
 from shared.settings import Settings
 
 # A job that comes back again and again may be what kills its worker: it must not take others along each time.

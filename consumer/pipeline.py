@@ -3,8 +3,8 @@
     accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
 
 All is bounded: the messages in hand by `InHand.room`, the windows ready for the model by a queue at which the planner
-waits. What happens to one job is `consumer.worker`'s business and which jobs share a window `consumer.hand`'s; this is
-the order of things. Every message that is accepted ends exactly once: done, dead-lettered or given back.
+waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window `consumer.hand`'s;
+this is the order of things. Every message that is accepted ends exactly once: done, dead-lettered or given back.
 """
 
 import threading
@@ -18,7 +18,8 @@ from consumer.busy import BusyMeter
 from consumer.gate import Gate
 from consumer.hand import Chooser, Place, Waiting
 from consumer.in_hand import InHand
-from consumer.jobqueue import Message
+from consumer.jobs.handler import Prepared, Spoken, Worker
+from consumer.jobs.queue import Message
 from consumer.models import Models
 from consumer.record import JobRecord
 from consumer.session_hints import SessionHints
@@ -27,7 +28,6 @@ from consumer.tasks import Task, TaskMaker
 from consumer.threads import Threads
 from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
 from consumer.windows import share_out
-from consumer.worker import Prepared, Spoken, Worker
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, parse_job
 

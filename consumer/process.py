@@ -17,9 +17,10 @@ from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.host.host import host_instance, lock_reader
 from consumer.host.imds import MetadataService
-from consumer.jobqueue import JobQueue
+from consumer.jobs.handler import Worker
+from consumer.jobs.leases import LeaseKeeper
+from consumer.jobs.queue import JobQueue
 from consumer.last_words import LastWords
-from consumer.leases import LeaseKeeper
 from consumer.metrics import WorkerMetrics
 from consumer.models import Models
 from consumer.notify import ServiceManager
@@ -33,7 +34,6 @@ from consumer.spot import watching
 from consumer.stopping import StopRequest
 from consumer.transcriber import Transcriber, TranscriberBrokenError
 from consumer.watchdog import Progress, Watchdog
-from consumer.worker import Worker
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError

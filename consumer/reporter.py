@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from consumer.dead_letter_notices import DeadLetterNotices
 from consumer.gate import Gate
 from consumer.host.instance import InstanceRun, WorkerInstance
+from consumer.jobs.handler import Worker
 from consumer.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
-from consumer.worker import Worker
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.layout import PENDING_JOBS_KEY
 from shared.messages import WireModel

@@ -17,7 +17,8 @@ from consumer.finishing import SessionFinisher
 from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.host.instance import WorkerInstance
-from consumer.jobqueue import Message
+from consumer.jobs.handler import Worker
+from consumer.jobs.queue import Message
 from consumer.metrics import INTERVAL_SECONDS
 from consumer.models import Models
 from consumer.pipeline import Pipeline
@@ -25,7 +26,6 @@ from consumer.record import Ending, JobRecord, RunRecord
 from consumer.reporter import Reporter
 from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
-from consumer.worker import Worker
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
 from shared.heartbeat import WorkerState

@@ -14,7 +14,7 @@ import structlog
 from cachetools import LRUCache, cached
 
 from consumer.audio import DecodedAudio, decode
-from consumer.publish import read_if_there
+from consumer.jobs.publish import read_if_there
 from consumer.retrying import Retrier
 from consumer.slices import Surroundings, is_slice, stream_header, tail_of
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code

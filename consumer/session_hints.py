@@ -11,7 +11,7 @@ import structlog
 from cachetools import LRUCache, cached
 from pydantic import BeforeValidator, ValidationError
 
-from consumer.publish import read_if_there
+from consumer.jobs.publish import read_if_there
 from consumer.retrying import Retrier
 from shared.errors import AWS_ERRORS, error_code
 from shared.layout import metadata_key

@@ -8,7 +8,7 @@ import numpy as np
 
 from consumer.audio import SAMPLE_RATE, DecodedAudio
 from consumer.hand import Chooser, Waiting
-from consumer.jobqueue import Message
+from consumer.jobs.queue import Message
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
 from consumer.transcriber import Speech

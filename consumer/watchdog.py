@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from consumer.heart import Heart
-from consumer.leases import LeaseKeeper
+from consumer.jobs.leases import LeaseKeeper
 from shared.background import repeating
 from shared.clock import Clock
 from shared.settings import Settings

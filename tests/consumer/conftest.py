@@ -18,8 +18,9 @@ from consumer.gate import Gate
 from consumer.heart import Heart
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
-from consumer.jobqueue import JobQueue
-from consumer.leases import LeaseKeeper
+from consumer.jobs.handler import Worker
+from consumer.jobs.leases import LeaseKeeper
+from consumer.jobs.queue import JobQueue
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord
@@ -30,7 +31,6 @@ from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
 from consumer.stopping import StopRequest
 from consumer.transcriber import Aborted, Speech, Transcriber, Transcription
-from consumer.worker import Worker
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger

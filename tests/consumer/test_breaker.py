@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from consumer.breaker import Breaker
+from consumer.jobs.breaker import Breaker
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:

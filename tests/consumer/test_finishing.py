@@ -9,7 +9,7 @@ import pytest
 
 from consumer import finishing
 from consumer.finishing import SessionFinisher
-from consumer.publish import read_if_there
+from consumer.jobs.publish import read_if_there
 from consumer.record import JobRecord
 from shared.layout import session_path
 from shared.messages import chunk_job

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from consumer.audio import SAMPLE_RATE, DecodedAudio
 from consumer.hand import Chooser, Place, Waiting
-from consumer.jobqueue import Message
+from consumer.jobs.handler import Prepared
+from consumer.jobs.queue import Message
 from consumer.windows import Chunk, Limits, Window, plan
-from consumer.worker import Prepared
 from shared.layout import session_path
 from shared.messages import chunk_job
 

@@ -9,8 +9,8 @@ from scripted_server import LOST, PASS, RESET, Answer
 
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
-from consumer.jobqueue import JobQueue
-from consumer.publish import read_if_there
+from consumer.jobs.publish import read_if_there
+from consumer.jobs.queue import JobQueue
 from consumer.retrying import Retrier
 from shared.errors import AWS_ERRORS, is_retryable
 from shared.ledger import Ledger

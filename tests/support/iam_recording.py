@@ -15,7 +15,7 @@ from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
 from autoscaler.repair import InstanceRepairs
 from consumer.host.group_membership import Membership
-from consumer.jobqueue import JobQueue
+from consumer.jobs.queue import JobQueue
 from deploy.local.cloud import EmbeddedCloudError
 from iam_attempts import attempt_all
 from iam_evaluator import Statement

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.publish import Existing
+from consumer.jobs.publish import Existing
 from shared.errors import PermanentJobError
 from shared.layout import AUDIO_EXTENSIONS, MAX_KEY_BYTES, chunk_order, parse_key, sibling_audio_keys
 from shared.ledger import Ledger

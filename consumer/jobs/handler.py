@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from consumer.audio import DecodedAudio
-from consumer.breaker import Breaker
-from consumer.jobqueue import JobQueue, Message
-from consumer.leases import LeaseKeeper
+from consumer.jobs.breaker import Breaker
+from consumer.jobs.leases import LeaseKeeper
+from consumer.jobs.publish import Existing, existing_transcript, publish
+from consumer.jobs.queue import JobQueue, Message
 from consumer.metrics import WorkerMetrics
-from consumer.publish import Existing, existing_transcript, publish
 from consumer.record import JobRecord
 from consumer.retrying import Retrier
 from consumer.session_audio import SessionAudio

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from consumer.jobqueue import JobQueue, Message
+from consumer.jobs.queue import JobQueue, Message
 from shared.background import repeating
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, LeaseLostError

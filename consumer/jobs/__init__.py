@@ -1,0 +1,1 @@
+"""The life of one job: received, leased, prepared, published or given up, deleted."""
