@@ -15,15 +15,15 @@ from dataclasses import replace
 import structlog
 
 from consumer.busy import BusyMeter
-from consumer.gate import Gate
 from consumer.hand import Chooser, Place, Waiting
 from consumer.in_hand import InHand
 from consumer.jobs.handler import Prepared, Spoken, Worker
 from consumer.jobs.queue import Message
+from consumer.lifecycle.gate import Gate
+from consumer.lifecycle.stop_request import StopRequest
 from consumer.models import Models
 from consumer.record import JobRecord
 from consumer.session_hints import SessionHints
-from consumer.stopping import StopRequest
 from consumer.tasks import Task, TaskMaker
 from consumer.threads import Threads
 from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription

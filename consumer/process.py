@@ -13,27 +13,27 @@ from pathlib import Path
 
 import structlog
 
-from consumer.gate import Gate
-from consumer.heart import Heart
 from consumer.host.host import host_instance, lock_reader
 from consumer.host.imds import MetadataService
 from consumer.jobs.handler import Worker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.queue import JobQueue
-from consumer.last_words import LastWords
+from consumer.lifecycle.gate import Gate
+from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.last_words import LastWords
+from consumer.lifecycle.spot import watching
+from consumer.lifecycle.stop_request import StopRequest
+from consumer.lifecycle.systemd import ServiceManager
+from consumer.lifecycle.watchdog import Progress, Watchdog
 from consumer.metrics import WorkerMetrics
 from consumer.models import Models
-from consumer.notify import ServiceManager
 from consumer.record import RunRecord
 from consumer.reporter import Reporter
 from consumer.retrying import Retrier
 from consumer.run import Runner, WorkerBrokenError
 from consumer.selftest import self_test
 from consumer.session_audio import SessionAudio
-from consumer.spot import watching
-from consumer.stopping import StopRequest
 from consumer.transcriber import Transcriber, TranscriberBrokenError
-from consumer.watchdog import Progress, Watchdog
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError

@@ -10,9 +10,9 @@ import structlog
 from pydantic import ValidationError
 
 from consumer.dead_letter_notices import DeadLetterNotices
-from consumer.gate import Gate
 from consumer.host.instance import InstanceRun, WorkerInstance
 from consumer.jobs.handler import Worker
+from consumer.lifecycle.gate import Gate
 from consumer.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.layout import PENDING_JOBS_KEY

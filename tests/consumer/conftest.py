@@ -14,13 +14,14 @@ import structlog
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
 from consumer.audio import SAMPLE_RATE
-from consumer.gate import Gate
-from consumer.heart import Heart
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from consumer.jobs.handler import Worker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.queue import JobQueue
+from consumer.lifecycle.gate import Gate
+from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.stop_request import StopRequest
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord
@@ -29,7 +30,6 @@ from consumer.retrying import Retrier
 from consumer.run import Runner
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
-from consumer.stopping import StopRequest
 from consumer.transcriber import Aborted, Speech, Transcriber, Transcription
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG

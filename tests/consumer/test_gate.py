@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.gate import Gate
-from consumer.stopping import StopRequest
+from consumer.lifecycle.gate import Gate
+from consumer.lifecycle.stop_request import StopRequest
 from shared.lock import Holder, LockState, SessionLock
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from consumer.heart import Heart
+from consumer.lifecycle.heartbeat import Heart
 from shared.heartbeat import Heartbeat
 from shared.ledger import Ledger
 

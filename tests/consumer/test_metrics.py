@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import consumer.process
-from consumer.last_words import LastWords
+from consumer.lifecycle.last_words import LastWords
 from consumer.metrics import WorkerMetrics
 from consumer.record import JobRecord
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.notify import ServiceManager
+from consumer.lifecycle.systemd import ServiceManager
 from shared.errors import ConfigurationError
 
 

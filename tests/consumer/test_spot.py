@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from consumer.host.imds import MetadataService, SpotNotice
-from consumer.spot import SpotWatch, watching
-from consumer.stopping import StopRequest
+from consumer.lifecycle.spot import SpotWatch, watching
+from consumer.lifecycle.stop_request import StopRequest
 from deploy.local.metadata_service import metadata_service
 from shared.clock import iso
 
@@ -108,7 +108,7 @@ def test_only_a_spot_instance_is_watched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given: no time between two looks, and each of them told of
-    monkeypatch.setattr("consumer.spot._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("consumer.lifecycle.spot._LOOK_SECONDS", 0.001)
     looked = threading.Event()
     monkeypatch.setattr(SpotWatch, "look", lambda _: looked.set())
     for life_cycle, watched in (("on-demand", False), ("spot", True)):

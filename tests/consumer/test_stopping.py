@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from consumer.stopping import StopRequest
+from consumer.lifecycle.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

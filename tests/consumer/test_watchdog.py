@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consumer.lifecycle.watchdog import Progress, Watchdog
 from consumer.transcriber import Speech, Transcription
-from consumer.watchdog import Progress, Watchdog
 
 if TYPE_CHECKING:
     from tests.consumer.conftest import Crew, MakeCrew

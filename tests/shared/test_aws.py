@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.deadline import TICK_SECONDS
-from consumer.watchdog import _LONGEST_STEP_SECONDS
+from consumer.lifecycle.watchdog import _LONGEST_STEP_SECONDS
 from shared.patience import PATIENCE, Name
 from shared.settings import Settings
 

@@ -14,7 +14,7 @@ from tests.faults.harness.evidence import Evidence, lost_answer, successes
 from tests.faults.harness.journal import Entry
 from tests.faults.harness.recorder import Hold
 
-# The gate's look at the lock may be two seconds old (consumer.gate), and the look itself takes a moment.
+# The gate's look at the lock may be two seconds old (consumer.lifecycle.gate), and the look itself takes a moment.
 GATE_SECONDS: Final = 2.0
 _SLACK_SECONDS: Final = 1.0
 # Between the last look at the lock and the call that starts or stops lie two or three others, each with its retries.

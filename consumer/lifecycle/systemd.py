@@ -1,6 +1,6 @@
 """Tells systemd how the worker is, by its notification socket. Without systemd nobody is told, and nothing changes.
 
-It knows the protocol alone; whether there is anything good to tell is `consumer.watchdog`'s business.
+It knows the protocol alone; whether there is anything good to tell is `consumer.lifecycle.watchdog`'s business.
 Protocol: sd_notify(3) and sd_watchdog_enabled(3): datagrams of `NAME=value` lines to the socket that NOTIFY_SOCKET
 names, where a leading `@` stands for the abstract namespace; WATCHDOG_USEC is meant for the process WATCHDOG_PID.
 """

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from consumer.host.imds import MetadataService
-from consumer.stopping import StopRequest
+from consumer.lifecycle.stop_request import StopRequest
 from shared.background import repeating
 from shared.clock import Clock
 

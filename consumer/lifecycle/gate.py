@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from consumer.stopping import StopRequest
+from consumer.lifecycle.stop_request import StopRequest
 from shared.clock import Clock
 from shared.lock import LockState
 

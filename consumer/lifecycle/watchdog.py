@@ -11,8 +11,8 @@ from typing import Final
 
 import structlog
 
-from consumer.heart import Heart
 from consumer.jobs.leases import LeaseKeeper
+from consumer.lifecycle.heartbeat import Heart
 from shared.background import repeating
 from shared.clock import Clock
 from shared.settings import Settings
