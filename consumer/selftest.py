@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consumer.audio import decode
+from consumer.media.decode import decode
 from consumer.transcriber import Speech, Transcriber
 from shared.clock import Clock
 from shared.errors import ScribefleetError

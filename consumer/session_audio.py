@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import structlog
 from cachetools import LRUCache, cached
 
-from consumer.audio import DecodedAudio, decode
 from consumer.jobs.publish import read_if_there
+from consumer.media.decode import DecodedAudio, decode
+from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
 from consumer.retrying import Retrier
-from consumer.slices import Surroundings, is_slice, stream_header, tail_of
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
 from shared.layout import parse_key, sibling_audio_keys
 from shared.messages import ChunkJob

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.audio import SAMPLE_RATE, DecodedAudio
 from consumer.hand import Chooser, Waiting
 from consumer.jobs.queue import Message
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
 from consumer.transcriber import Speech

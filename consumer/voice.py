@@ -13,7 +13,7 @@ from faster_whisper.transcribe import Segment as ModelSegment
 from faster_whisper.transcribe import restore_speech_timestamps
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 
-from consumer.audio import SAMPLE_RATE
+from consumer.media.decode import SAMPLE_RATE
 from consumer.transcriber import Speech
 
 

@@ -14,11 +14,11 @@ import ctranslate2
 import structlog
 from faster_whisper.transcribe import Segment as ModelSegment
 
-from consumer.audio import SAMPLE_RATE
 from consumer.batching import batches, decode_together
 from consumer.cleaning import clean_segments
 from consumer.decoding import BoundedWhisperModel, LimitReachedError, Watch, decode_options
 from consumer.failures import OutOfMemoryError, model_errors
+from consumer.media.decode import SAMPLE_RATE
 from consumer.model import resolve_model_dir
 from consumer.prompting import fit_for_prompt
 from consumer.suppression import Heard, sift

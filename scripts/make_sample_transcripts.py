@@ -6,7 +6,7 @@ in the repository, so that sample trees have real transcripts without a model.
 
 from pathlib import Path
 
-from consumer.audio import decode
+from consumer.media.decode import decode
 from consumer.transcriber import Speech
 from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock, iso

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from consumer.audio import DecodedAudio
 from consumer.jobs.breaker import Breaker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.publish import Existing, existing_transcript, publish
 from consumer.jobs.queue import JobQueue, Message
+from consumer.media.decode import DecodedAudio
 from consumer.metrics import WorkerMetrics
 from consumer.record import JobRecord
 from consumer.retrying import Retrier

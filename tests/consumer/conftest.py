@@ -13,7 +13,6 @@ import pytest
 import structlog
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from consumer.audio import SAMPLE_RATE
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from consumer.jobs.handler import Worker
@@ -22,6 +21,7 @@ from consumer.jobs.queue import JobQueue
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
+from consumer.media.decode import SAMPLE_RATE
 from consumer.models import Models
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consumer.audio import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"

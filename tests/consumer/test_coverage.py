@@ -1,7 +1,7 @@
 import pytest
 
-from consumer.coverage import Coverage, Seam, cover
-from consumer.webm import Block, WebmStructure
+from consumer.media.coverage import Coverage, Seam, cover
+from consumer.media.webm import Block, WebmStructure
 
 BLOCK_BYTES = 100
 

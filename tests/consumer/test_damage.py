@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consumer.audio import DecodedAudio, decode, judge
-from consumer.webm import walk
+from consumer.media.decode import DecodedAudio, decode, judge
+from consumer.media.webm import walk
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"

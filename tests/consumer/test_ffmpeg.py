@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from faster_whisper.audio import decode_audio
 
-from consumer.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
+from consumer.media.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities" / "restart"
@@ -128,7 +128,7 @@ def test_given_what_cannot_be_opened_then_nothing_is_heard_and_nothing_is_known(
 PEAK = """
 import resource, struct, sys
 from pathlib import Path
-from consumer.audio import decode
+from consumer.media.decode import decode
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 def wav(size):
     head = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVEfmt ", 16, 1, 1, 8000, 8000, 1, 8, b"data", size)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.audio import SAMPLE_RATE, DecodedAudio
 from consumer.hand import Chooser, Place, Waiting
 from consumer.jobs.handler import Prepared
 from consumer.jobs.queue import Message
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.windows import Chunk, Limits, Window, plan
 from shared.layout import session_path
 from shared.messages import chunk_job

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from consumer import ogg
-from consumer.audio import SAMPLE_RATE, DecodedAudio, decode
-from consumer.containers import mp4_boxes
-from consumer.slices import Surroundings, is_slice, stream_header, tail_of
+from consumer.media import ogg
+from consumer.media.containers import mp4_boxes
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
 from shared.errors import PermanentJobError
 
 SECONDS = 12.0

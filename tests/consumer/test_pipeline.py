@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.audio import SAMPLE_RATE
+from consumer.media.decode import SAMPLE_RATE
 from consumer.run import WorkerBrokenError
 from consumer.transcriber import Speech, TranscriberBrokenError, Transcription, WindowFailedError
 from shared.errors import ConfigurationError

@@ -14,14 +14,14 @@ import pytest
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ClientError
 
-from consumer.audio import decode
+from consumer.media.decode import decode
 from consumer.retrying import Retrier
 from consumer.session_audio import SessionAudio
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
-    from consumer.audio import DecodedAudio
+    from consumer.media.decode import DecodedAudio
     from tests.conftest import Cloud, FakeClock
 
 SAMPLES = Path(__file__).parents[2] / "samples/two_cities"

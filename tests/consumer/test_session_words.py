@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.words import score, total
-from consumer.audio import SAMPLE_RATE
+from consumer.media.decode import SAMPLE_RATE
 from consumer.session_audio import SessionAudio
 from consumer.transcriber import Speech, Transcription
 from consumer.whisper import WhisperTranscriber

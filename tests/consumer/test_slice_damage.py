@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.audio import SAMPLE_RATE, DecodedAudio, decode
-from consumer.slices import Surroundings, stream_header
-from consumer.webm import Block, walk
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.slices import Surroundings, stream_header
+from consumer.media.webm import Block, walk
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.audio import SAMPLE_RATE, DecodedAudio, decode
-from consumer.rebuild import cluster_head
-from consumer.slices import Surroundings, is_slice, seam, source_of, stream_header, tail_of
-from consumer.webm import walk
+from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.slices import Surroundings, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.webm import walk
+from consumer.media.webm_rebuild import cluster_head
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.resync import continues_a_stream, next_block
-from consumer.webm import WebmStructure, walk
+from consumer.media.webm import WebmStructure, walk
+from consumer.media.webm_resync import continues_a_stream, next_block
 from tests.faults.fuzz.budget import bounded
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "two_cities"

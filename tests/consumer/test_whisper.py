@@ -19,7 +19,7 @@ import jiwer
 import numpy as np
 import pytest
 
-from consumer.audio import SAMPLE_RATE, decode
+from consumer.media.decode import SAMPLE_RATE, decode
 from consumer.transcriber import (
     Aborted,
     Speech,

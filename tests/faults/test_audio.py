@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import consumer.selftest
-from consumer.audio import decode
+from consumer.media.decode import decode
 from tests.faults.harness.audio import (
     CHUNK_SECONDS,
     SAMPLE_RATE,

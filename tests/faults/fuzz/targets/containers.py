@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer import ogg, opus
-from consumer.containers import (
+from consumer.media import ogg, opus
+from consumer.media.containers import (
     Container,
     adts_frame_bytes,
     declared_bytes,
@@ -21,8 +21,8 @@ from consumer.containers import (
     mp4_boxes,
     recognise,
 )
-from consumer.headers import opus_in_ogg
-from consumer.slices import Surroundings, is_slice, source_of, stream_header, tail_of
+from consumer.media.made_up_headers import opus_in_ogg
+from consumer.media.slices import Surroundings, is_slice, source_of, stream_header, tail_of
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets.webm import REASONS

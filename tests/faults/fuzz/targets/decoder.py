@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.audio import SAMPLE_RATE, decode
-from consumer.slices import Surroundings, stream_header
+from consumer.media.decode import SAMPLE_RATE, decode
+from consumer.media.slices import Surroundings, stream_header
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets import containers, webm

@@ -8,12 +8,12 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer import matroska
-from consumer.coverage import cover
-from consumer.ebml import encode, encode_open, encode_unsigned
-from consumer.rebuild import rebuild
-from consumer.slices import Source, Surroundings, is_slice, seam, source_of, stream_header, tail_of
-from consumer.webm import WebmStructure, walk
+from consumer.media import matroska
+from consumer.media.coverage import cover
+from consumer.media.ebml import encode, encode_open, encode_unsigned
+from consumer.media.slices import Source, Surroundings, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.webm import WebmStructure, walk
+from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.fixed import SAMPLES
 from tests.faults.fuzz.target import Target, require

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
-from consumer import opus
-from consumer.ebml import encode, encode_open, encode_unsigned
-from consumer.matroska import (
+from consumer.media import opus
+from consumer.media.ebml import encode, encode_open, encode_unsigned
+from consumer.media.matroska import (
     AUDIO,
     BLOCK_GROUP,
     CODEC_ID,
@@ -26,8 +26,8 @@ from consumer.matroska import (
     TRACK_TYPE,
     TRACKS,
 )
-from consumer.ogg import Page, header_page
-from consumer.webm import Block
+from consumer.media.ogg import Page, header_page
+from consumer.media.webm import Block
 
 _TRACK_UID: Final = 0x73C5
 _CODEC_PRIVATE: Final = 0x63A2

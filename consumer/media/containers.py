@@ -12,7 +12,7 @@ Sources: RIFF (Multimedia Programming Interface and Data Specifications 1.0), IS
 from collections.abc import Callable
 from enum import Enum
 
-from consumer import matroska, ogg
+from consumer.media import matroska, ogg
 
 
 class Container(Enum):

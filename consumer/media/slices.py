@@ -11,12 +11,12 @@ fragmented MP4 between two fragments.
 from dataclasses import dataclass
 from typing import Final
 
-from consumer import headers, ogg
-from consumer.containers import Container, describe_stranger, mp4_boxes, recognise
-from consumer.coverage import Seam
-from consumer.rebuild import cluster_head, open_head
-from consumer.resync import ANY_TRACK, beginning, continues_a_stream, goes_on
-from consumer.webm import WebmStructure, walk
+from consumer.media import made_up_headers, ogg
+from consumer.media.containers import Container, describe_stranger, mp4_boxes, recognise
+from consumer.media.coverage import Seam
+from consumer.media.webm import WebmStructure, walk
+from consumer.media.webm_rebuild import cluster_head, open_head
+from consumer.media.webm_resync import ANY_TRACK, beginning, continues_a_stream, goes_on
 from shared.errors import PermanentJobError
 
 # The front of the next chunk says when it begins: two packets of 60 ms at the highest rate that recorders use.
@@ -142,7 +142,7 @@ def _webm_source(data: bytes, surroundings: Surroundings) -> Source:
         header, synthesised = open_head(header), False
     else:
         opened, _ = _opened(data, surroundings, cluster_head(0), ANY_TRACK)
-        made_up = headers.opus_in_webm(opened, walk(opened).blocks)
+        made_up = made_up_headers.opus_in_webm(opened, walk(opened).blocks)
         if made_up is None:
             raise _headerless("WebM")
         header, synthesised = made_up, True
@@ -161,7 +161,7 @@ def _paged_source(data: bytes, container: Container, surroundings: Surroundings)
     header = surroundings.header or b""
     if recognise(header) is container:
         return Source(header + data, container, sliced=True)
-    made_up = headers.opus_in_ogg(ogg.pages(data)) if container is Container.OGG else None
+    made_up = made_up_headers.opus_in_ogg(ogg.pages(data)) if container is Container.OGG else None
     if made_up is None:
         raise _headerless(container.value)
     return Source(made_up + data, container, sliced=True, header_synthesised=True)

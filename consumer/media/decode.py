@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from consumer.containers import Container, declared_bytes, is_cut_short
-from consumer.coverage import cover
-from consumer.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
-from consumer.rebuild import rebuild
-from consumer.slices import Source, Surroundings, seam, source_of
-from consumer.webm import walk
+from consumer.media.containers import Container, declared_bytes, is_cut_short
+from consumer.media.coverage import cover
+from consumer.media.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
+from consumer.media.slices import Source, Surroundings, seam, source_of
+from consumer.media.webm import walk
+from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
 from shared.transcripts import PartialAudio
 

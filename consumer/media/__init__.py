@@ -1,0 +1,1 @@
+"""Audio containers and codecs: recognise, repair and decode a chunk's bytes. Knows nothing of AWS or jobs."""
