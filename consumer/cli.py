@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from consumer.model.whisper import WhisperTranscriber
 from consumer.process import work
-from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.logs import configure_logging
 from shared.settings import load_settings

@@ -21,12 +21,12 @@ from consumer.jobs.handler import Prepared, Spoken, Worker
 from consumer.jobs.queue import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
-from consumer.models import Models
+from consumer.model.registry import Models
+from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
 from consumer.record import JobRecord
 from consumer.session_hints import SessionHints
 from consumer.tasks import Task, TaskMaker
 from consumer.threads import Threads
-from consumer.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
 from consumer.windows import share_out
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, parse_job

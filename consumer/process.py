@@ -26,14 +26,14 @@ from consumer.lifecycle.stop_request import StopRequest
 from consumer.lifecycle.systemd import ServiceManager
 from consumer.lifecycle.watchdog import Progress, Watchdog
 from consumer.metrics import WorkerMetrics
-from consumer.models import Models
+from consumer.model.registry import Models
+from consumer.model.selftest import self_test
+from consumer.model.transcriber import Transcriber, TranscriberBrokenError
 from consumer.record import RunRecord
 from consumer.reporter import Reporter
 from consumer.retrying import Retrier
 from consumer.run import Runner, WorkerBrokenError
-from consumer.selftest import self_test
 from consumer.session_audio import SessionAudio
-from consumer.transcriber import Transcriber, TranscriberBrokenError
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError

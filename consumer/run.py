@@ -21,7 +21,7 @@ from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.metrics import INTERVAL_SECONDS
-from consumer.models import Models
+from consumer.model.registry import Models
 from consumer.pipeline import Pipeline
 from consumer.record import Ending, JobRecord, RunRecord
 from consumer.reporter import Reporter

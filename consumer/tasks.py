@@ -9,9 +9,9 @@ import numpy as np
 from consumer.hand import Chooser, Waiting
 from consumer.jobs.queue import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
+from consumer.model.transcriber import Speech
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
-from consumer.transcriber import Speech
 from consumer.windows import Chunk, Part, Window
 
 

@@ -50,7 +50,7 @@ _COMMANDS = {
     "alarms": _Entry("deploy.alarms.cli:alarms", "See the fleet's alarms; try whether they reach someone.", "option"),
     "consume": _Entry("consumer.cli:consume", "Transcribe jobs until the queue stays empty (on the GPU host)."),
     "stop-host": _Entry("consumer.host.stop_host:stop_host", "Stop this host because its worker has ended for good."),
-    "model": _Entry("consumer.model_cli:model", "Fetch, find and check the speech model.", "none"),
+    "model": _Entry("consumer.model.cli:model", "Fetch, find and check the speech model.", "none"),
 }
 
 # Packages of the optional groups, by the group that brings them.

@@ -7,8 +7,8 @@ in the repository, so that sample trees have real transcripts without a model.
 from pathlib import Path
 
 from consumer.media.decode import decode
-from consumer.transcriber import Speech
-from consumer.whisper import WhisperTranscriber
+from consumer.model.transcriber import Speech
+from consumer.model.whisper import WhisperTranscriber
 from shared.clock import SystemClock, iso
 from shared.layout import session_path
 from shared.setting_groups import ModelSettings

@@ -18,10 +18,10 @@ from consumer.jobs.publish import Existing, existing_transcript, publish
 from consumer.jobs.queue import JobQueue, Message
 from consumer.media.decode import DecodedAudio
 from consumer.metrics import WorkerMetrics
+from consumer.model.transcriber import Aborted
 from consumer.record import JobRecord
 from consumer.retrying import Retrier
 from consumer.session_audio import SessionAudio
-from consumer.transcriber import Aborted
 from consumer.windows import Heard
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage

@@ -141,9 +141,9 @@ def look_at_cuda(host: Host) -> Iterator[Finding]:
 def look_at_model(host: Host) -> Iterator[Finding]:
     """The model: there, whole, loads, and hears a known clip."""
     # Only a host has these packages; an operator's machine need not.
-    from consumer.model import resolve_model_dir  # noqa: PLC0415
-    from consumer.selftest import self_test  # noqa: PLC0415
-    from consumer.whisper import WhisperTranscriber  # noqa: PLC0415
+    from consumer.model.location import resolve_model_dir  # noqa: PLC0415
+    from consumer.model.selftest import self_test  # noqa: PLC0415
+    from consumer.model.whisper import WhisperTranscriber  # noqa: PLC0415
 
     remedy = "scribefleet model fetch, then scribefleet model check"
     if host.model.device != "cpu":

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from consumer.model import resolve_model_dir
+from consumer.model.location import resolve_model_dir
 from deploy.local.fill import ChunkResult, Fill, FillResult, Options, Phase, Watcher
 from deploy.local.recordings import Recordings, read_recordings
 from shared.clock import SystemClock, human_duration

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from consumer.whisper import choose_parallel, usable_cores
+from consumer.model.whisper import choose_parallel, usable_cores
 from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack, embedded_cloud
 from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rules
 from deploy.local.notices import Notices

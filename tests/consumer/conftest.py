@@ -22,7 +22,8 @@ from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.media.decode import SAMPLE_RATE
-from consumer.models import Models
+from consumer.model.registry import Models
+from consumer.model.transcriber import Aborted, Speech, Transcriber, Transcription
 from consumer.pipeline import Pipeline
 from consumer.record import RunRecord
 from consumer.reporter import Reporter
@@ -30,7 +31,6 @@ from consumer.retrying import Retrier
 from consumer.run import Runner
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
-from consumer.transcriber import Aborted, Speech, Transcriber, Transcription
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger

@@ -3,7 +3,7 @@ from faster_whisper.transcribe import Word as ModelWord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.cleaning import clean_segments
+from consumer.model.cleaning import clean_segments
 from shared.transcripts import Segment
 
 

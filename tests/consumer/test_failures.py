@@ -1,7 +1,7 @@
 import pytest
 
-from consumer.failures import OutOfMemoryError, meaning, model_errors
-from consumer.transcriber import TranscriberBrokenError, WindowFailedError
+from consumer.model.failures import OutOfMemoryError, meaning, model_errors
+from consumer.model.transcriber import TranscriberBrokenError, WindowFailedError
 from shared.errors import is_retryable
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.fetch import fetch_model, hub_repository
-from consumer.model import missing_files
+from consumer.model.download import fetch_model, hub_repository
+from consumer.model.location import missing_files
 from shared.errors import ConfigurationError
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import huggingface_hub.constants
 import pytest
 
-import consumer.model
-from consumer.model import is_model_name, place_in_store, resolve_model_dir
-from consumer.selftest import self_test
-from consumer.whisper import WhisperTranscriber
+import consumer.model.location
+from consumer.model.location import is_model_name, place_in_store, resolve_model_dir
+from consumer.model.selftest import self_test
+from consumer.model.whisper import WhisperTranscriber
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 
@@ -95,7 +95,7 @@ def test_given_the_packaged_model_by_name_then_it_is_found_and_whole() -> None:
 def test_given_the_package_is_not_installed_and_nothing_is_cached_then_one_line_says_how_to_get_a_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(consumer.model, "_PACKAGE", "a_package_that_is_not_installed")
+    monkeypatch.setattr(consumer.model.location, "_PACKAGE", "a_package_that_is_not_installed")
 
     with pytest.raises(ConfigurationError) as failure:
         resolve(settings(model="tiny.en"))

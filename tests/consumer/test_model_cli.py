@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from consumer.model_cli import model
+from consumer.model.cli import model
 from shared.errors import ConfigurationError
 
 

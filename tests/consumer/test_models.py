@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from consumer.models import Models
-from consumer.transcriber import Speech, Transcription
-from consumer.whisper import WhisperTranscriber
+from consumer.model.registry import Models
+from consumer.model.transcriber import Speech, Transcription
+from consumer.model.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, PermanentJobError
 from shared.setting_groups import ModelSettings

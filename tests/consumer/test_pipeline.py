@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consumer.media.decode import SAMPLE_RATE
+from consumer.model.transcriber import Speech, TranscriberBrokenError, Transcription, WindowFailedError
 from consumer.run import WorkerBrokenError
-from consumer.transcriber import Speech, TranscriberBrokenError, Transcription, WindowFailedError
 from shared.errors import ConfigurationError
 from shared.layout import session_path
 from shared.transcripts import Suppressed

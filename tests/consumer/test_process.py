@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consumer.model.transcriber import Speech, Transcription
 from consumer.process import work
-from consumer.transcriber import Speech, Transcription
 from shared.clock import SystemClock
 from shared.transcripts import Segment
 from tests.consumer.conftest import ScriptedTranscriber

@@ -3,8 +3,8 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.model import resolve_model_dir
-from consumer.prompting import MOST_TOKENS, fit_for_prompt
+from consumer.model.location import resolve_model_dir
+from consumer.model.prompting import MOST_TOKENS, fit_for_prompt
 
 TOKENIZER = tokenizers.Tokenizer.from_file(str(resolve_model_dir("tiny.en", None) / "tokenizer.json"))
 FIRST_SPECIAL = TOKENIZER.encode("<|endoftext|>", add_special_tokens=False).ids[0]

@@ -6,8 +6,8 @@ import pytest
 from typing_extensions import override
 
 from consumer.dead_letter_notices import DeadLetterNotices
+from consumer.model.transcriber import TranscriberBrokenError
 from consumer.run import WorkerBrokenError
-from consumer.transcriber import TranscriberBrokenError
 from shared.notify import Notification, Notifier
 from shared.reports import ReportError
 

@@ -3,9 +3,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.selftest import SelfTestError, self_test
-from consumer.transcriber import Speech, Transcription
-from consumer.whisper import WhisperTranscriber
+from consumer.model.selftest import SelfTestError, self_test
+from consumer.model.transcriber import Speech, Transcription
+from consumer.model.whisper import WhisperTranscriber
 from shared.setting_groups import ModelSettings
 from shared.transcripts import Segment
 

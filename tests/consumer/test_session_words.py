@@ -9,9 +9,9 @@ import pytest
 
 from bench.words import score, total
 from consumer.media.decode import SAMPLE_RATE
+from consumer.model.transcriber import Speech, Transcription
+from consumer.model.whisper import WhisperTranscriber
 from consumer.session_audio import SessionAudio
-from consumer.transcriber import Speech, Transcription
-from consumer.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.layout import session_path
 from shared.setting_groups import ModelSettings

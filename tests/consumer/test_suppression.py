@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.cleaning import segment_of
-from consumer.suppression import COMPRESSION_LIMIT, Heard, find_loops, sift
+from consumer.model.cleaning import segment_of
+from consumer.model.suppression import COMPRESSION_LIMIT, Heard, find_loops, sift
 from shared.transcripts import Word
 
 REFERENCE = (Path(__file__).parents[2] / "samples" / "two_cities" / "reference.txt").read_text()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from consumer.lifecycle.watchdog import Progress, Watchdog
-from consumer.transcriber import Speech, Transcription
+from consumer.model.transcriber import Speech, Transcription
 
 if TYPE_CHECKING:
     from tests.consumer.conftest import Crew, MakeCrew

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from consumer.media.decode import SAMPLE_RATE, decode
-from consumer.transcriber import (
+from consumer.model.transcriber import (
     Aborted,
     Speech,
     TranscriberBrokenError,
@@ -28,7 +28,7 @@ from consumer.transcriber import (
     WindowFailedError,
     WindowTimeoutError,
 )
-from consumer.whisper import WhisperTranscriber, choose_device, choose_parallel
+from consumer.model.whisper import WhisperTranscriber, choose_device, choose_parallel
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.setting_groups import ModelSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consumer.model import resolve_model_dir
+from consumer.model.location import resolve_model_dir
 from deploy.local.cloud import EmbeddedCloud, Stack, embedded_cloud
 from deploy.local.fill import Options, stack_parameters
 from deploy.local.lambdas import LambdaRuntime, deployed_functions

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consumer.selftest
+import consumer.model.selftest
 from consumer.media.decode import decode
 from tests.faults.harness.audio import (
     CHUNK_SECONDS,
@@ -70,7 +70,7 @@ def test_a_slot_that_another_one_cuts_short_says_nothing() -> None:
 
 
 def test_speech_and_silence_are_not_coded() -> None:
-    clip = Path(consumer.selftest.__file__).with_name("selftest.webm").read_bytes()
+    clip = Path(consumer.model.selftest.__file__).with_name("selftest.webm").read_bytes()
     assert not is_coded(decode(clip, chunk_seconds=5).samples)
     assert not is_coded(np.zeros(SAMPLE_RATE, np.float32))
     assert not is_coded(np.zeros(0, np.float32))

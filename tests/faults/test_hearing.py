@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from consumer.selftest import self_test
-from consumer.transcriber import Aborted, Speech, TranscriberBrokenError, WindowFailedError
+from consumer.model.selftest import self_test
+from consumer.model.transcriber import Aborted, Speech, TranscriberBrokenError, WindowFailedError
 from shared.setting_groups import ModelSettings
 from tests.faults.harness.audio import Slot, coded_samples, words_of
 from tests.faults.harness.hearing import HarnessAnnouncer, Order, Phase, ScriptedTranscriber

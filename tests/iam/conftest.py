@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.model import resolve_model_dir
+from consumer.model.location import resolve_model_dir
 from deploy.local.fill import Options, stack_parameters
 from iam_fleet import guarded_fleet
 from iam_recording import Recording, record_group, record_pool

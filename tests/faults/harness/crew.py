@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from consumer.model import resolve_model_dir
+from consumer.model.location import resolve_model_dir
 from deploy.local.lambdas import LambdaRuntime
 from shared.setting_groups import ENV_PREFIX
 from shared.settings import Settings

@@ -14,8 +14,8 @@ from urllib.parse import urlencode, urlsplit
 
 import structlog
 
-from consumer.failures import OutOfMemoryError, model_errors
-from consumer.transcriber import Aborted, Speech, TranscriberBrokenError, Transcription
+from consumer.model.failures import OutOfMemoryError, model_errors
+from consumer.model.transcriber import Aborted, Speech, TranscriberBrokenError, Transcription
 from shared.clock import Clock
 from shared.setting_groups import ModelSettings
 from shared.transcripts import Segment, Word
@@ -78,7 +78,7 @@ def _order(body: bytes) -> Order:
 
 
 class ScriptedTranscriber:
-    """A `consumer.transcriber.Transcriber` for coded audio.
+    """A `consumer.model.transcriber.Transcriber` for coded audio.
 
     Args:
         seconds_per_window: how long it takes for a window.

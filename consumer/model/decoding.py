@@ -1,7 +1,7 @@
 """One decode of the model within limits: when to try a higher temperature, when to stop, and nothing skipped unseen.
 
 It changes faster-whisper's behaviour (written against 1.2) in the one method that it has to, and leaves judging the
-text to `consumer.suppression`.
+text to `consumer.model.suppression`.
 """
 
 # mypy: disallow-subclassing-any=False
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from faster_whisper import WhisperModel
 
-from consumer.suppression import COMPRESSION_LIMIT, is_doubtful, is_no_speech
-from consumer.transcriber import Aborted, Speech
+from consumer.model.suppression import COMPRESSION_LIMIT, is_doubtful, is_no_speech
+from consumer.model.transcriber import Aborted, Speech
 from shared.clock import Clock
 
 
@@ -74,7 +74,7 @@ class _Attempt(NamedTuple):
 
 
 def decode_options(speech: Speech) -> dict[str, Any]:
-    """What every decode is given, in faster-whisper's words; the thresholds of silence are `consumer.suppression`'s."""
+    """The options of every decode, as faster-whisper names them; `suppression` has the thresholds of silence."""
     return {
         "language": speech.language,
         "hotwords": speech.hotwords,

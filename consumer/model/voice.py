@@ -14,7 +14,7 @@ from faster_whisper.transcribe import restore_speech_timestamps
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 
 from consumer.media.decode import SAMPLE_RATE
-from consumer.transcriber import Speech
+from consumer.model.transcriber import Speech
 
 
 @dataclass(frozen=True, slots=True)

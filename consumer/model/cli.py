@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import click
 
-from consumer.fetch import fetch_model
-from consumer.model import place_in_store, resolve_model_dir
-from consumer.selftest import self_test
-from consumer.whisper import WhisperTranscriber
+from consumer.model.download import fetch_model
+from consumer.model.location import place_in_store, resolve_model_dir
+from consumer.model.selftest import self_test
+from consumer.model.whisper import WhisperTranscriber
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.setting_groups import ModelSettings

@@ -7,8 +7,8 @@ job that wants it.
 from collections import OrderedDict
 from collections.abc import Callable
 
-from consumer.model import is_model_name
-from consumer.transcriber import Transcriber
+from consumer.model.location import is_model_name
+from consumer.model.transcriber import Transcriber
 from shared.errors import ConfigurationError, PermanentJobError
 from shared.setting_groups import ModelSettings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from consumer.media.decode import decode
-from consumer.transcriber import Speech, Transcriber
+from consumer.model.transcriber import Speech, Transcriber
 from shared.clock import Clock
 from shared.errors import ScribefleetError
 from shared.hearing import share_heard

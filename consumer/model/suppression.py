@@ -12,7 +12,7 @@ from itertools import groupby
 from math import ceil, isfinite
 from typing import Final, Literal
 
-from consumer.cleaning import segment_of
+from consumer.model.cleaning import segment_of
 from shared.transcripts import Segment, Suppressed, Word
 
 # Whisper's own thresholds (openai/whisper, transcribe.py).
@@ -42,7 +42,7 @@ Reason = Literal["no-speech", "repetitive", "loop"]
 class Heard:
     """A segment and what the model says of the decode that it is from; segments of one decode share `decode`.
 
-    A segment has words, as `consumer.cleaning` makes them.
+    A segment has words, as `consumer.model.cleaning` makes them.
     """
 
     segment: Segment

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from consumer.transcriber import TranscriberBrokenError, WindowFailedError
+from consumer.model.transcriber import TranscriberBrokenError, WindowFailedError
 
 _MEMORY: Final = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "bad_alloc")
 _DEVICE: Final = ("cuda", "cublas", "cudnn", "curand", "nccl")

@@ -1,6 +1,6 @@
 """Brings the model's segments into the format's bounds: times in order and within the audio, words in every segment.
 
-Pure. It must not judge whether the text is speech; that is `consumer.suppression`'s business.
+Pure. It must not judge whether the text is speech; that is `consumer.model.suppression`'s business.
 """
 
 import math

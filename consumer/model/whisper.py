@@ -14,16 +14,16 @@ import ctranslate2
 import structlog
 from faster_whisper.transcribe import Segment as ModelSegment
 
-from consumer.batching import batches, decode_together
-from consumer.cleaning import clean_segments
-from consumer.decoding import BoundedWhisperModel, LimitReachedError, Watch, decode_options
-from consumer.failures import OutOfMemoryError, model_errors
 from consumer.media.decode import SAMPLE_RATE
-from consumer.model import resolve_model_dir
-from consumer.prompting import fit_for_prompt
-from consumer.suppression import Heard, sift
-from consumer.transcriber import Speech, TranscriberBrokenError, Transcription, WindowTimeoutError
-from consumer.voice import VoicedSpeech, find_voice
+from consumer.model.batching import batches, decode_together
+from consumer.model.cleaning import clean_segments
+from consumer.model.decoding import BoundedWhisperModel, LimitReachedError, Watch, decode_options
+from consumer.model.failures import OutOfMemoryError, model_errors
+from consumer.model.location import resolve_model_dir
+from consumer.model.prompting import fit_for_prompt
+from consumer.model.suppression import Heard, sift
+from consumer.model.transcriber import Speech, TranscriberBrokenError, Transcription, WindowTimeoutError
+from consumer.model.voice import VoicedSpeech, find_voice
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.setting_groups import ModelSettings

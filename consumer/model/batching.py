@@ -14,9 +14,9 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline
 from faster_whisper.transcribe import Segment as ModelSegment
 
-from consumer.decoding import BoundedWhisperModel, decode_options
-from consumer.suppression import is_doubtful, is_no_speech
-from consumer.voice import VoicedSpeech
+from consumer.model.decoding import BoundedWhisperModel, decode_options
+from consumer.model.suppression import is_doubtful, is_no_speech
+from consumer.model.voice import VoicedSpeech
 
 # The pipeline hears no more of a clip than this.
 _LONGEST_SECONDS: Final = 30.0

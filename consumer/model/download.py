@@ -14,7 +14,7 @@ from faster_whisper.utils import _MODELS, available_models
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
-from consumer.model import missing_files
+from consumer.model.location import missing_files
 from shared.errors import ConfigurationError, ScribefleetError
 
 # What a worker reads, no more: repositories also hold the model in other formats.
