@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from consumer.model.whisper import WhisperTranscriber
-from consumer.process import work
+from consumer.run.process import work
 from shared.clock import SystemClock
 from shared.logs import configure_logging
 from shared.settings import load_settings

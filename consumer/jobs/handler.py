@@ -2,7 +2,7 @@
 
 Order decides that nothing is lost: the message is deleted last, after its transcript is readable in S3 or after it
 is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time; which
-step runs when is `consumer.pipeline`'s business.
+step runs when is `consumer.run.pipeline`'s business.
 """
 
 import threading
@@ -17,10 +17,10 @@ from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.publish import Existing, existing_transcript, publish
 from consumer.jobs.queue import JobQueue, Message
 from consumer.media.decode import DecodedAudio
-from consumer.metrics import WorkerMetrics
 from consumer.model.transcriber import Aborted
-from consumer.record import JobRecord
 from consumer.retrying import Retrier
+from consumer.run.metrics import WorkerMetrics
+from consumer.run.record import JobRecord
 from consumer.session_audio import SessionAudio
 from consumer.windows import Heard
 from shared.clock import Clock, iso

@@ -24,11 +24,11 @@ from consumer.lifecycle.stop_request import StopRequest
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Speech, Transcriber, Transcription
-from consumer.pipeline import Pipeline
-from consumer.record import RunRecord
-from consumer.reporter import Reporter
 from consumer.retrying import Retrier
-from consumer.run import Runner
+from consumer.run.loop import Runner
+from consumer.run.pipeline import Pipeline
+from consumer.run.record import RunRecord
+from consumer.run.reporter import Reporter
 from consumer.session_audio import SessionAudio
 from consumer.session_hints import SessionHints
 from shared.clock import iso
@@ -286,7 +286,7 @@ def on_log(monkeypatch: pytest.MonkeyPatch) -> OnLog:
         # Of its own, because what an earlier test configured may be in force.
         everything = structlog.make_filtering_bound_logger(logging.DEBUG)
         logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[look], wrapper_class=everything)
-        monkeypatch.setattr("consumer.run.log", logger)
+        monkeypatch.setattr("consumer.run.loop.log", logger)
 
     return make
 

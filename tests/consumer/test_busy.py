@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consumer.busy import BusyMeter
+from consumer.run.utilization import BusyMeter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer import finishing
-from consumer.finishing import SessionFinisher
 from consumer.jobs.publish import read_if_there
-from consumer.record import JobRecord
+from consumer.run import session_finisher
+from consumer.run.record import JobRecord
+from consumer.run.session_finisher import SessionFinisher
 from shared.layout import session_path
 from shared.messages import chunk_job
 from shared.session.finalise import SessionFinaliser
@@ -173,7 +173,7 @@ def test_nothing_begins_while_a_live_session_holds_the_lock(cloud: "Cloud", cloc
 def test_where_the_host_ends_at_once_the_report_does_not_wait_for_a_session(
     cloud: "Cloud", clock: "FakeClock", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing, "_LAST_SECONDS", 60.0)
+    monkeypatch.setattr(session_finisher, "_LAST_SECONDS", 60.0)
     begun, may_end = threading.Event(), threading.Event()
 
     def takes_long() -> bool:

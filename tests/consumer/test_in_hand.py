@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.in_hand import InHand
+from consumer.run.in_flight import InHand
 from shared.settings import Settings
 
 if TYPE_CHECKING:

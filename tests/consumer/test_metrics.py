@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import consumer.process
+import consumer.run.process
 from consumer.lifecycle.last_words import LastWords
-from consumer.metrics import WorkerMetrics
-from consumer.record import JobRecord
+from consumer.run.metrics import WorkerMetrics
+from consumer.run.record import JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_the_lines_go_to_standard_output_only_where_the_log_is_for_machines(
     cloud: "Cloud", clock: "FakeClock", capsys: pytest.CaptureFixture[str], log_format: str, written: int
 ) -> None:
     settings = cloud.settings_with(log_format=log_format, fleet_name="blue")
-    worker = consumer.process._worker("i-1", settings, clock, LastWords(75))
+    worker = consumer.run.process._worker("i-1", settings, clock, LastWords(75))
     if worker.metrics:
         worker.metrics.say(0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

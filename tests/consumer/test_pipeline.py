@@ -9,7 +9,7 @@ import pytest
 
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.transcriber import Speech, TranscriberBrokenError, Transcription, WindowFailedError
-from consumer.run import WorkerBrokenError
+from consumer.run.loop import WorkerBrokenError
 from shared.errors import ConfigurationError
 from shared.layout import session_path
 from shared.transcripts import Suppressed
@@ -365,7 +365,7 @@ def test_a_defect_in_a_stage_ends_the_process_and_not_the_work_alone(
     def defect(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("consumer.pipeline.share_out", defect)
+    monkeypatch.setattr("consumer.run.pipeline.share_out", defect)
     with pytest.raises(WorkerBrokenError):
         one.runner.run()
 

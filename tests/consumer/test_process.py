@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from consumer.model.transcriber import Speech, Transcription
-from consumer.process import work
+from consumer.run.process import work
 from shared.clock import SystemClock
 from shared.transcripts import Segment
 from tests.consumer.conftest import ScriptedTranscriber

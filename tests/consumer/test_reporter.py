@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
-from consumer.dead_letter_notices import DeadLetterNotices
 from consumer.model.transcriber import TranscriberBrokenError
-from consumer.run import WorkerBrokenError
+from consumer.run.dead_letter_notices import DeadLetterNotices
+from consumer.run.loop import WorkerBrokenError
 from shared.notify import Notification, Notifier
 from shared.reports import ReportError
 

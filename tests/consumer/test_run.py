@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.run import WorkerBrokenError
+from consumer.run.loop import WorkerBrokenError
 from shared.messages import ChunkJob
 
 if TYPE_CHECKING:

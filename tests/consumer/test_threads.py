@@ -8,7 +8,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from consumer.threads import Threads
+from consumer.run.threads import Threads
 
 
 class CrashError(Exception):

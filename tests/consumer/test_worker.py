@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.run import WorkerBrokenError
+from consumer.run.loop import WorkerBrokenError
 
 if TYPE_CHECKING:
     from tests.consumer.conftest import MakeCrew, Refuse

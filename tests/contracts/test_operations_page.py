@@ -10,7 +10,7 @@ from cfnlint.decode import decode
 from template_alarms import alarms
 
 import deploy
-from consumer.metrics import WorkerMetrics
+from consumer.run.metrics import WorkerMetrics
 from deploy.cli import cli
 
 if TYPE_CHECKING:

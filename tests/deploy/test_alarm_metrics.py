@@ -8,7 +8,7 @@ from alarm_rules import Metric
 from template_alarms import dashboard_metrics, rules
 
 from autoscaler.handler import Handler
-from consumer.metrics import WorkerMetrics
+from consumer.run.metrics import WorkerMetrics
 from shared.metrics import NAMESPACE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from consumer.process import _ALIVE_FILE_SECONDS, _EXIT_START_AFRESH
+from consumer.run.process import _ALIVE_FILE_SECONDS, _EXIT_START_AFRESH
 from deploy.cli import cli
 from shared.settings import Settings
 

@@ -1,4 +1,4 @@
-"""The life of one simulated worker: as `consumer.run` has it, with hands of jobs for threads and windows.
+"""The life of one simulated worker: as `consumer.run.loop` has it, with hands of jobs for threads and windows.
 
 It knows the queue, the lock and how to ask for its own instance to be stopped; the autoscaler sees its heartbeats only.
 """

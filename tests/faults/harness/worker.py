@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from consumer.process import work
+from consumer.run.process import work
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, ScribefleetError
 from shared.logs import configure_logging

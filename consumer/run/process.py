@@ -25,14 +25,14 @@ from consumer.lifecycle.spot import watching
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.lifecycle.systemd import ServiceManager
 from consumer.lifecycle.watchdog import Progress, Watchdog
-from consumer.metrics import WorkerMetrics
 from consumer.model.registry import Models
 from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError
-from consumer.record import RunRecord
-from consumer.reporter import Reporter
 from consumer.retrying import Retrier
-from consumer.run import Runner, WorkerBrokenError
+from consumer.run.loop import Runner, WorkerBrokenError
+from consumer.run.metrics import WorkerMetrics
+from consumer.run.record import RunRecord
+from consumer.run.reporter import Reporter
 from consumer.session_audio import SessionAudio
 from shared import aws
 from shared.clock import Clock

@@ -1,7 +1,7 @@
 """Keeps the record of a worker's run, and writes its report at the run's end, however that comes.
 
 A report tells of work that is done: one that cannot be written, or told of, is logged and keeps no GPU running. When a
-run ends is `consumer.run`'s business.
+run ends is `consumer.run.loop`'s business.
 """
 
 from typing import TYPE_CHECKING
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from consumer.dead_letter_notices import DeadLetterNotices
 from consumer.host.instance import InstanceRun, WorkerInstance
 from consumer.jobs.handler import Worker
 from consumer.lifecycle.gate import Gate
-from consumer.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
+from consumer.run.dead_letter_notices import DeadLetterNotices
+from consumer.run.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.layout import PENDING_JOBS_KEY
 from shared.messages import WireModel

@@ -12,19 +12,19 @@ from typing import Literal
 
 import structlog
 
-from consumer.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
-from consumer.finishing import SessionFinisher
 from consumer.host.instance import WorkerInstance
 from consumer.jobs.handler import Worker
 from consumer.jobs.queue import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
-from consumer.metrics import INTERVAL_SECONDS
 from consumer.model.registry import Models
-from consumer.pipeline import Pipeline
-from consumer.record import Ending, JobRecord, RunRecord
-from consumer.reporter import Reporter
+from consumer.run.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
+from consumer.run.metrics import INTERVAL_SECONDS
+from consumer.run.pipeline import Pipeline
+from consumer.run.record import Ending, JobRecord, RunRecord
+from consumer.run.reporter import Reporter
+from consumer.run.session_finisher import SessionFinisher
 from consumer.session_hints import SessionHints
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable

@@ -14,19 +14,19 @@ from dataclasses import replace
 
 import structlog
 
-from consumer.busy import BusyMeter
 from consumer.hand import Chooser, Place, Waiting
-from consumer.in_hand import InHand
 from consumer.jobs.handler import Prepared, Spoken, Worker
 from consumer.jobs.queue import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
-from consumer.record import JobRecord
+from consumer.run.in_flight import InHand
+from consumer.run.record import JobRecord
+from consumer.run.threads import Threads
+from consumer.run.utilization import BusyMeter
 from consumer.session_hints import SessionHints
 from consumer.tasks import Task, TaskMaker
-from consumer.threads import Threads
 from consumer.windows import share_out
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, parse_job

@@ -1,0 +1,1 @@
+"""One run of a worker: the process, its loop, the pipeline of jobs, and the run's report."""
