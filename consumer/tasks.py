@@ -10,8 +10,8 @@ from consumer.hand import Chooser, Waiting
 from consumer.jobs.queue import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.model.transcriber import Speech
-from consumer.session_audio import SessionAudio
-from consumer.session_hints import SessionHints
+from consumer.sessions.audio import SessionAudio
+from consumer.sessions.hints import SessionHints
 from consumer.windows import Chunk, Part, Window
 
 

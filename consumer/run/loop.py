@@ -25,7 +25,7 @@ from consumer.run.pipeline import Pipeline
 from consumer.run.record import Ending, JobRecord, RunRecord
 from consumer.run.reporter import Reporter
 from consumer.run.session_finisher import SessionFinisher
-from consumer.session_hints import SessionHints
+from consumer.sessions.hints import SessionHints
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
 from shared.heartbeat import WorkerState

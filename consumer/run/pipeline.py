@@ -25,7 +25,7 @@ from consumer.run.in_flight import InHand
 from consumer.run.record import JobRecord
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
-from consumer.session_hints import SessionHints
+from consumer.sessions.hints import SessionHints
 from consumer.tasks import Task, TaskMaker
 from consumer.windows import share_out
 from shared.errors import PermanentJobError

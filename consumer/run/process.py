@@ -33,7 +33,7 @@ from consumer.run.loop import Runner, WorkerBrokenError
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
-from consumer.session_audio import SessionAudio
+from consumer.sessions.audio import SessionAudio
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError

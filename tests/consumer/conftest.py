@@ -29,8 +29,8 @@ from consumer.run.loop import Runner
 from consumer.run.pipeline import Pipeline
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
-from consumer.session_audio import SessionAudio
-from consumer.session_hints import SessionHints
+from consumer.sessions.audio import SessionAudio
+from consumer.sessions.hints import SessionHints
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from consumer.media.decode import decode
 from consumer.retrying import Retrier
-from consumer.session_audio import SessionAudio
+from consumer.sessions.audio import SessionAudio
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, chunk_job
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consumer.retrying import Retrier
-from consumer.session_hints import Hints, SessionHints
+from consumer.sessions.hints import Hints, SessionHints
 from shared.layout import metadata_key, session_path
 from shared.messages import ChunkJob, chunk_job
 

@@ -11,7 +11,7 @@ from bench.words import score, total
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.transcriber import Speech, Transcription
 from consumer.model.whisper import WhisperTranscriber
-from consumer.session_audio import SessionAudio
+from consumer.sessions.audio import SessionAudio
 from shared.clock import SystemClock
 from shared.layout import session_path
 from shared.setting_groups import ModelSettings

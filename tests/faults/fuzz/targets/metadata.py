@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from consumer.retrying import Retrier
-from consumer.session_hints import SessionHints
+from consumer.sessions.hints import SessionHints
 from shared.messages import chunk_job
 from shared.session.metadata import add_fields, read_metadata
 from tests.faults.fuzz.fixed import AT, BUCKET, FixedClock
