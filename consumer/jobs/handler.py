@@ -22,7 +22,7 @@ from consumer.retrying import Retrier
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import JobRecord
 from consumer.sessions.audio import SessionAudio
-from consumer.windows import Heard
+from consumer.windows.plan import Heard
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
 from shared.ledger import Ledger

@@ -3,8 +3,9 @@
     accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
 
 All is bounded: the messages in hand by `InHand.room`, the windows ready for the model by a queue at which the planner
-waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window `consumer.hand`'s;
-this is the order of things. Every message that is accepted ends exactly once: done, dead-lettered or given back.
+waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window
+`consumer.windows.selection`'s; this is the order of things. Every message that is accepted ends exactly once: done,
+dead-lettered or given back.
 """
 
 import threading
@@ -14,7 +15,6 @@ from dataclasses import replace
 
 import structlog
 
-from consumer.hand import Chooser, Place, Waiting
 from consumer.jobs.handler import Prepared, Spoken, Worker
 from consumer.jobs.queue import Message
 from consumer.lifecycle.gate import Gate
@@ -26,8 +26,9 @@ from consumer.run.record import JobRecord
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
 from consumer.sessions.hints import SessionHints
-from consumer.tasks import Task, TaskMaker
-from consumer.windows import share_out
+from consumer.windows.plan import share_out
+from consumer.windows.selection import Chooser, Place, Waiting
+from consumer.windows.task import Task, TaskMaker
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, parse_job
 

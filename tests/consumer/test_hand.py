@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.hand import Chooser, Place, Waiting
 from consumer.jobs.handler import Prepared
 from consumer.jobs.queue import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
-from consumer.windows import Chunk, Limits, Window, plan
+from consumer.windows.plan import Chunk, Limits, Window, plan
+from consumer.windows.selection import Chooser, Place, Waiting
 from shared.layout import session_path
 from shared.messages import chunk_job
 

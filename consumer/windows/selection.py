@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final, NamedTuple, Self
 
 from consumer.jobs.handler import Prepared
-from consumer.windows import Chunk, Limits, Window, plan
+from consumer.windows.plan import Chunk, Limits, Window, plan
 from shared.settings import Settings
 
 # A job that comes back again and again may be what kills its worker: it must not take others along each time.

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.hand import Chooser, Waiting
 from consumer.jobs.queue import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.model.transcriber import Speech
 from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
-from consumer.windows import Chunk, Part, Window
+from consumer.windows.plan import Chunk, Part, Window
+from consumer.windows.selection import Chooser, Waiting
 
 
 @dataclass(frozen=True, slots=True, eq=False)

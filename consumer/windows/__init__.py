@@ -1,0 +1,1 @@
+"""Windows: the spans of audio that the model transcribes at once, and which words belong to which chunk."""
