@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from producer.operator.command import begin, chunk_numbers, counting, say, say_json
-from producer.operator.rerun.choice import ranges
-from producer.operator.sessions.finding import Session, find_session
+from producer.operator.console import begin, chunk_numbers, counting, say, say_json
+from producer.operator.rerun.selection import ranges
+from producer.operator.sessions.find import Session, find_session
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared import aws
 from shared.clock import SystemClock

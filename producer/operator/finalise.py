@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.operator.sessions.finding import find_session
+from producer.operator.sessions.find import find_session
 from shared import aws
 from shared.clock import Clock, SystemClock, human_duration
 from shared.errors import AWS_ERRORS, TransientError, error_code

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.operator.command import begin, counting, say, say_json
-from producer.operator.sessions.finding import Session, SessionUnknownError, find_session, parse_session
+from producer.operator.console import begin, counting, say, say_json
+from producer.operator.sessions.find import Session, SessionUnknownError, find_session, parse_session
 from shared import aws
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError

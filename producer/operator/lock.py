@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from producer.operator.command import begin, say, say_json
+from producer.operator.console import begin, say, say_json
 from shared import aws
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, TransientError, error_code, is_retryable

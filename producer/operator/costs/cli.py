@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.operator.costs.sums import RunCost, Sum, by_day, by_session, run_cost, total
+from producer.operator.costs.totals import RunCost, Sum, by_day, by_session, run_cost, total
 from producer.operator.reports.store import ReportStore
 from producer.operator.reports.view import number, seconds, usd
 from shared import aws

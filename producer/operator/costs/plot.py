@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from producer.operator.costs.sums import Sum
+from producer.operator.costs.totals import Sum
 
 FORMATS = (".png", ".svg")
 _INK, _QUIET, _BAR = "#1f2328", "#6e7781", "#0b7285"

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.operator.command import begin, counting, say, say_json
-from producer.operator.dlq.holding import Held, hidden_elsewhere, holding
-from producer.operator.dlq.letter import DeadLetter, Filter, filter_of
-from producer.operator.dlq.redriving import Redriven, Redriver, by_reason
+from producer.operator.console import begin, counting, say, say_json
+from producer.operator.dlq.message import DeadLetter, Filter, filter_of
+from producer.operator.dlq.receive import Held, hidden_elsewhere, holding
+from producer.operator.dlq.redrive import Redriven, Redriver, by_reason
 from shared import aws
 from shared.clock import Clock, SystemClock
 from shared.ledger import Ledger

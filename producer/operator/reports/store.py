@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from producer.operator.reports.facts import Reading, ReportUnreadableError, read_facts
+from producer.operator.reports.model import Reading, ReportUnreadableError, read_facts
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.layout import REPORTS_PREFIX
 

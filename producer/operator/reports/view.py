@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from producer.operator.reports.facts import ErrorFacts, Reading, ReportFacts
+from producer.operator.reports.model import ErrorFacts, Reading, ReportFacts
 from producer.operator.reports.store import ReadReport, ReportName
 from shared.clock import human_duration
 

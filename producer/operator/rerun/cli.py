@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.operator.command import begin, chunk_numbers, counting, say, say_json
-from producer.operator.rerun.choice import Wanted, choose
-from producer.operator.rerun.queueing import How, Progress, Queued, Rerunner
-from producer.operator.rerun.telling import Found, document, ending, intention, outcome, result
-from producer.operator.rerun.waiting import Standing, Watch
-from producer.operator.sessions.finding import find_session
+from producer.operator.console import begin, chunk_numbers, counting, say, say_json
+from producer.operator.rerun.enqueue import How, Progress, Queued, Rerunner
+from producer.operator.rerun.output import Found, document, ending, intention, outcome, result
+from producer.operator.rerun.progress import Standing, Watch
+from producer.operator.rerun.selection import Wanted, choose
+from producer.operator.sessions.find import find_session
 from producer.operator.sessions.folder import list_session
 from producer.operator.sessions.history import remove
 from shared import aws

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 
 from producer.operator.status.document import document
-from producer.operator.status.overview import Overview
-from producer.operator.status.reading import Reader
+from producer.operator.status.model import Overview
+from producer.operator.status.observe import Reader
 from producer.operator.status.view import screen
 from shared.clock import Clock, SystemClock
 from shared.logs import configure_logging

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from producer.operator.status.outlook import is_silent, outlook
-from producer.operator.status.overview import FleetInstance, Overview, Unread
+from producer.operator.status.forecast import is_silent, outlook
+from producer.operator.status.model import FleetInstance, Overview, Unread
 from shared.clock import iso
 from shared.messages import WireModel
 from shared.queues import QueueDepth

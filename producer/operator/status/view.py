@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.operator.reports.view import STYLES, usd
-from producer.operator.status.outlook import Outlook, factor_of, is_silent, outlook
-from producer.operator.status.overview import Failure, FleetInstance, LastScan, Overview, Unread
+from producer.operator.status.forecast import Outlook, factor_of, is_silent, outlook
+from producer.operator.status.model import Failure, FleetInstance, LastScan, Overview, Unread
 from shared.clock import human_duration
 from shared.queues import QueueDepth
 from shared.settings import Settings

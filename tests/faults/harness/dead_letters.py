@@ -3,7 +3,7 @@
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from producer.operator.dlq.letter import read_letter
+from producer.operator.dlq.message import read_letter
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from producer.operator.dlq.cli import dlq
-from producer.operator.dlq.holding import Held, hidden_elsewhere, holding
-from producer.operator.dlq.letter import DeadLetter, Filter, filter_of, read_letter
-from producer.operator.dlq.redriving import Redriven, Redriver
+from producer.operator.dlq.message import DeadLetter, Filter, filter_of, read_letter
+from producer.operator.dlq.receive import Held, hidden_elsewhere, holding
+from producer.operator.dlq.redrive import Redriven, Redriver
 from shared.clock import SystemClock
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, chunk_job

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.operator.sessions import finding
-from producer.operator.sessions.finding import Session, SessionUnknownError, closest, find_session, parse_session
+from producer.operator.sessions import find
+from producer.operator.sessions.find import Session, SessionUnknownError, closest, find_session, parse_session
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud
@@ -92,7 +92,7 @@ def test_in_an_empty_bucket_there_is_none_that_is_close(cloud: "Cloud") -> None:
 
 
 def test_the_search_by_id_is_bounded(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "MOST_USERS", 2)
+    monkeypatch.setattr(find, "MOST_USERS", 2)
     for user in ("a", "b", "c"):
         cloud.put_audio(user, "s1", "001")
     with pytest.raises(SessionUnknownError, match="USER/s1"):

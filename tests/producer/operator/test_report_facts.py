@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.operator.reports.facts import ReportUnreadableError, read_facts
+from producer.operator.reports.model import ReportUnreadableError, read_facts
 from producer.operator.reports.store import chosen, parse_name
 from stored_reports import NOON, failed_job, outcome, run_report
 

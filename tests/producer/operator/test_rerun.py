@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.operator.cancel import cancel
-from producer.operator.rerun import waiting
-from producer.operator.rerun.choice import Wanted, choose
+from producer.operator.rerun import progress
 from producer.operator.rerun.cli import rerun
-from producer.operator.rerun.queueing import How, Rerunner, rerun_jobs
-from producer.operator.rerun.waiting import LOOK_SECONDS, Standing, Watch
+from producer.operator.rerun.enqueue import How, Rerunner, rerun_jobs
+from producer.operator.rerun.progress import LOOK_SECONDS, Standing, Watch
+from producer.operator.rerun.selection import Wanted, choose
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import SystemClock
 from shared.errors import LedgerError
@@ -294,7 +294,7 @@ def test_the_command_waits_until_all_is_done_and_removes_what_was_kept(
     recording: "Cloud", ledger: Ledger, a_moment_later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given: a worker that has done every job by the second look
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     a_moment_later()
     look, looks = Watch.look, iter(range(100))
 

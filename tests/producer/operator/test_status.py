@@ -17,8 +17,8 @@ from rich.console import Console
 from fleet_resources import lay_out_objects
 from producer.operator.status import cli
 from producer.operator.status.document import document
-from producer.operator.status.overview import LastScan, Overview
-from producer.operator.status.reading import Reader, parse_scan
+from producer.operator.status.model import LastScan, Overview
+from producer.operator.status.observe import Reader, parse_scan
 from producer.operator.status.view import screen
 from producer.scan import Scanner
 from shared.clock import iso

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
-from producer.operator.reports.facts import Reading, ReportUnreadableError, read_facts
+from producer.operator.reports.model import Reading, ReportUnreadableError, read_facts
 from producer.operator.reports.store import ReadReport, ReportName
 from producer.operator.reports.view import report_screen, reports_table
 from shared.reports import BatchReport, Gpu, ReportError, SessionOutcome, execution

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime
 
-from producer.operator.reports.facts import ErrorFacts
+from producer.operator.reports.model import ErrorFacts
 from producer.operator.reports.store import ReadReport
 from shared.heartbeat import Heartbeat
 from shared.lock import LockState

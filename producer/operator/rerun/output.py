@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producer.operator.rerun.choice import Choice, ranges
-from producer.operator.rerun.queueing import How, Queued
-from producer.operator.rerun.waiting import Standing
-from producer.operator.sessions.finding import Session
+from producer.operator.rerun.enqueue import How, Queued
+from producer.operator.rerun.progress import Standing
+from producer.operator.rerun.selection import Choice, ranges
+from producer.operator.sessions.find import Session
 from producer.operator.sessions.folder import SessionFolder
 
 

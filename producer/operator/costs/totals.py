@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from producer.operator.reports.facts import ReportFacts
+from producer.operator.reports.model import ReportFacts
 from producer.operator.reports.store import ReportName
 
 

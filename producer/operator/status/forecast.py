@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from producer.operator.status.overview import FleetInstance, Overview, Unread
+from producer.operator.status.model import FleetInstance, Overview, Unread
 from shared.heartbeat import Heartbeat
 from shared.queues import QueueDepth
 from shared.settings import Settings

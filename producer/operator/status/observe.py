@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from producer.operator.clients import events_client
 from producer.operator.reports.store import ReportStore
-from producer.operator.status.overview import Failure, FleetInstance, LastScan, Overview, Reports, Schedule, Unread
+from producer.operator.status.model import Failure, FleetInstance, LastScan, Overview, Reports, Schedule, Unread
 from shared import aws
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing

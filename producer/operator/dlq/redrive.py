@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from producer.operator.dlq.holding import Held
-from producer.operator.dlq.letter import DeadLetter, Filter
+from producer.operator.dlq.message import DeadLetter, Filter
+from producer.operator.dlq.receive import Held
 from producer.sending import Outgoing, send
 from shared.clock import Clock
 from shared.errors import PermanentJobError

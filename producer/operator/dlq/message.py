@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from producer.operator.sessions.finding import Session, parse_session
+from producer.operator.sessions.find import Session, parse_session
 from shared.clock import iso
 
 if TYPE_CHECKING:

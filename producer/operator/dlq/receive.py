@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from producer.operator.dlq.letter import DeadLetter, read_letter
+from producer.operator.dlq.message import DeadLetter, read_letter
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
 from shared.queues import BATCH, QueueDepth, in_batches, queue_depth
