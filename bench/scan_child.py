@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 
 from bench.keyspace import ExpectedGap, Keyspace
-from producer.scanner import ScanTally, SessionGaps, find_gaps
+from producer.scan.gaps import ScanTally, SessionGaps, find_gaps
 from shared.aws import s3_client
 from shared.layout import USERS_PREFIX
 

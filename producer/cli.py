@@ -12,10 +12,10 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from producer.pending import PendingJobs
-from producer.scan import Progress, Scanner, ScanResult
-from producer.scanner import ScanTally
-from producer.summary import summary
+from producer.scan.gaps import ScanTally
+from producer.scan.pending import PendingJobs
+from producer.scan.scan import Progress, Scanner, ScanResult
+from producer.scan.summary import summary
 from shared.clock import SystemClock
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings

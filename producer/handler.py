@@ -3,8 +3,8 @@
 from math import inf
 from typing import Any, Final, Protocol
 
-from producer.scan import Scanner
-from producer.summary import summary
+from producer.scan.scan import Scanner
+from producer.scan.summary import summary
 from shared.clock import SystemClock
 from shared.logs import configure_logging
 from shared.settings import load_settings

@@ -19,7 +19,7 @@ from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rul
 from deploy.local.notices import Notices
 from deploy.local.recordings import Recordings, write_result
 from deploy.local.supervisor import Supervisor
-from producer.scanner import SessionGaps
+from producer.scan.gaps import SessionGaps
 from shared.clock import Clock
 from shared.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
 from shared.ledger import Ledger

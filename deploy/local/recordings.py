@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from producer.scanner import ListedObject, ScanTally, SessionGaps, compare
+from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare
 from shared.errors import ConfigurationError
 from shared.layout import USERS_PREFIX, parse_key
 

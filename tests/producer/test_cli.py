@@ -85,8 +85,8 @@ def test_a_session_transcript_that_cannot_be_made_is_told_and_does_not_fail_the_
     cloud: "Cloud", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _store_unfinished(cloud)
-    monkeypatch.setattr("producer.unfinished.MOST", 1)
-    monkeypatch.setattr("producer.scan.MOST", 1)
+    monkeypatch.setattr("producer.scan.unfinished.MOST", 1)
+    monkeypatch.setattr("producer.scan.scan.MOST", 1)
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError

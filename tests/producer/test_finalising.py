@@ -12,7 +12,7 @@ from botocore.compat import HTTPHeaders
 from structlog.testing import capture_logs
 
 from producer.handler import handler
-from producer.scan import Scanner, ScanResult
+from producer.scan.scan import Scanner, ScanResult
 from shared.aws import sns_client
 from shared.layout import session_path
 from shared.ledger import Ledger

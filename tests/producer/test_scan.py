@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from structlog.testing import capture_logs
 
 from producer.handler import handler
-from producer.scan import Scanner
+from producer.scan.scan import Scanner
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.messages import ChunkJob, parse_job

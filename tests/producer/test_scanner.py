@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_resources import lay_out_objects
-from producer.scanner import ListedObject, ScanTally, SessionGaps, compare, find_gaps
-from producer.unfinished import MOST, Unfinished, UnfinishedSession
+from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare, find_gaps
+from producer.scan.unfinished import MOST, Unfinished, UnfinishedSession
 from shared.layout import session_path
 
 if TYPE_CHECKING:

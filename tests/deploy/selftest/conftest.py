@@ -11,7 +11,7 @@ import pytest
 from autoscaler.tick import Autoscaler
 from deploy.clients import Clients, aws_clients
 from deploy.selftest.run import Options, Parts, SelfTest, make_parts
-from producer.scan import Scanner
+from producer.scan.scan import Scanner
 from shared.instances import FLEET_TAG
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, parse_job

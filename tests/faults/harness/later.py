@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoscaler.handler import Handler
-from producer.scan import Scanner
+from producer.scan.scan import Scanner
 from shared.clock import SystemClock
 from shared.errors import InstanceError, ScribefleetError
 from shared.logs import configure_logging

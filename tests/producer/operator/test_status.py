@@ -20,7 +20,7 @@ from producer.operator.status.document import document
 from producer.operator.status.model import LastScan, Overview
 from producer.operator.status.observe import Reader, parse_scan
 from producer.operator.status.view import screen
-from producer.scan import Scanner
+from producer.scan.scan import Scanner
 from shared.clock import iso
 from shared.errors import ScribefleetError
 from shared.heartbeat import Heartbeat

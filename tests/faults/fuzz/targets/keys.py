@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from producer.operator.reports.store import parse_name
 from producer.operator.sessions.find import Session, SessionUnknownError, parse_session
 from producer.operator.sessions.history import history_key, parse_history_key
-from producer.scanner import ScanTally, compare
+from producer.scan.gaps import ScanTally, compare
 from shared.errors import PermanentJobError
 from shared.layout import (
     AUDIO_EXTENSIONS,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from producer.scanner import SessionGaps
+from producer.scan.gaps import SessionGaps
 from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code

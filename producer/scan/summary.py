@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from producer.scan import ScanResult
+from producer.scan.scan import ScanResult
 
 
 def summary(result: ScanResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from producer.unfinished import UnfinishedSession
+from producer.scan.unfinished import UnfinishedSession
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
 from shared.notify import Notifier

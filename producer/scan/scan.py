@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from producer.enqueue import EnqueueOutcome, Enqueuer
-from producer.finalising import FinaliseOutcome, Finalising
-from producer.pending import PendingJobs, pending_jobs
-from producer.scanner import OnIgnored, ScanTally, SessionGaps, find_gaps
-from producer.unfinished import MOST, UnfinishedSession
+from producer.scan.enqueue import EnqueueOutcome, Enqueuer
+from producer.scan.finalise import FinaliseOutcome, Finalising
+from producer.scan.gaps import OnIgnored, ScanTally, SessionGaps, find_gaps
+from producer.scan.pending import PendingJobs, pending_jobs
+from producer.scan.unfinished import MOST, UnfinishedSession
 from shared import aws
 from shared.clock import Clock, iso
 from shared.layout import PENDING_JOBS_KEY

@@ -1,7 +1,7 @@
 """Sessions that are over and lack their own transcript, as a scan comes upon them: what is kept of how many.
 
 Values only. Which sessions these are is the scanner's to say, and what is done about them that of
-`producer.finalising`.
+`producer.scan.finalise`.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from producer.scanner import ScanTally, SessionGaps
+from producer.scan.gaps import ScanTally, SessionGaps
 from shared.clock import human_duration, iso
 from shared.messages import WireModel
 from shared.reports import cost_usd

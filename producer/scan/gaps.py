@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from producer.unfinished import Unfinished, UnfinishedSession
+from producer.scan.unfinished import Unfinished, UnfinishedSession
 from shared.layout import TRANSCRIPT_NAMES, USERS_PREFIX, SessionKey, chunk_order, parse_key
 
 if TYPE_CHECKING:
