@@ -13,9 +13,9 @@ from rich.text import Text
 from autoscaler.model import Instance, Outcome
 from autoscaler.result import TickResult
 from autoscaler.tick import Autoscaler
+from shared.aws.sqs import QueueDepth
 from shared.clock import SystemClock, human_duration
 from shared.logs import configure_logging
-from shared.queues import QueueDepth
 from shared.settings import Settings, load_settings
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from autoscaler.policy import Policy
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
-from shared.queues import QueueDepth
 
 __all__ = [
     "Action",

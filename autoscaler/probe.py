@@ -7,8 +7,8 @@ count, which grows by one; the queue gives a message to the dead-letter queue af
 from typing import TYPE_CHECKING
 
 from autoscaler.model import Sighting
+from shared.aws.sqs import queue_depth
 from shared.errors import AWS_ERRORS, error_code
-from shared.queues import queue_depth
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -21,9 +21,9 @@ from autoscaler.model import (
 )
 from autoscaler.planning.fleet import backlog_seconds, real_time_factor
 from autoscaler.planning.status import Standing, standing
+from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.heartbeat import Heartbeat
-from shared.queues import QueueDepth
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from autoscaler.record import TickRecord
 from autoscaler.record_store import DryRunRecords, Records, RecordStore
 from autoscaler.repair import DryRunRepairs, InstanceRepairs, Repairs
 from autoscaler.result import TickResult
-from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
+from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.ledger import Ledger

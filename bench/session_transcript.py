@@ -19,7 +19,7 @@ from bench.object_server import ObjectServer, Stored
 from bench.report import Bound, Measurement
 from bench.scan_child import peak_bytes
 from bench.sessions import bench_session, chunk_names
-from shared import aws
+from shared.aws import clients
 from shared.clock import SystemClock
 from shared.layout import transcript_key
 from shared.session.finalise import SessionFinaliser
@@ -116,7 +116,7 @@ def _transcript(*, live: bool) -> bytes:
 def _finalise() -> None:
     settings = Settings.model_fields
     finaliser = SessionFinaliser(
-        aws.s3_client(),
+        clients.s3_client(),
         _BUCKET,
         SystemClock(),
         chunk_seconds=float(settings["chunk_seconds"].default),

@@ -1,6 +1,6 @@
 """The AWS clients of the operator's commands, made once at the edge and handed down.
 
-Those that the fleet itself uses come from `shared.aws`; the others are only for people who look after it.
+Those that the fleet itself uses come from `shared.aws.clients`; the others are only for people who look after it.
 """
 
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from shared import aws
-from shared.patience import OPERATOR
+from shared.aws import clients
+from shared.aws.timeouts import OPERATOR
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -55,11 +55,11 @@ def aws_clients() -> Clients:
     return Clients(
         sts=boto3.client("sts", config=_CONFIG),
         cloudformation=boto3.client("cloudformation", config=_CONFIG),
-        s3=aws.s3_client(),
-        sqs=aws.sqs_client(),
-        dynamodb=aws.dynamodb_client(),
-        ec2=aws.ec2_client(),
-        autoscaling=aws.autoscaling_client(),
+        s3=clients.s3_client(),
+        sqs=clients.sqs_client(),
+        dynamodb=clients.dynamodb_client(),
+        ec2=clients.ec2_client(),
+        autoscaling=clients.autoscaling_client(),
         functions=boto3.client("lambda", config=_CONFIG),
         events=boto3.client("events", config=_CONFIG),
         cloudwatch=boto3.client("cloudwatch", config=_CONFIG),

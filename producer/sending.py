@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.aws.sqs import in_batches
 from shared.clock import Clock
 from shared.messages import ChunkJob
-from shared.queues import in_batches
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from shared.patience import OPERATOR, PATIENCE, Patience
+from shared.aws.timeouts import OPERATOR, PATIENCE, Patience
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "retries.md"
 _BEGIN: Final = "<!-- clients: begin -->\n"

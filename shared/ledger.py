@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 from pydantic import ValidationError
 
+from shared.aws.circuit_breaker import Rest
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
 from shared.heartbeat import Heartbeat, Heartbeats
 from shared.layout import is_chunk
 from shared.ledger_table import LedgerTable, refused_item, serialized
 from shared.messages import ChunkJob
-from shared.rest import Rest
 from shared.settings import Settings
 
 if TYPE_CHECKING:

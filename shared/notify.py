@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, error_code
 from shared.layout import REPORTS_PREFIX
@@ -166,7 +166,7 @@ class Notifier:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock) -> "Notifier":
         """A notifier with a client of its own, from boto3's environment; without a topic it tells nobody."""
-        sns = aws.sns_client() if settings.notify_topic_arn else None
+        sns = clients.sns_client() if settings.notify_topic_arn else None
         return cls(sns, settings.notify_topic_arn, settings.fleet_name, clock)
 
     def notify(self, notification: Notification) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import jinja2
 from pydantic import Field
 
+from shared.aws.storage import put_if_absent
 from shared.clock import human_duration, iso
 from shared.layout import REPORTS_PREFIX, report_stem
 from shared.messages import WireModel
 from shared.report_chart import chart
 from shared.run_timeline import RunTimeline
-from shared.storage import put_if_absent
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -22,7 +22,7 @@ import structlog
 from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
-import shared.aws
+import shared.aws.clients
 from fleet_resources import (
     ACCOUNT,
     empty_cloud,
@@ -34,9 +34,9 @@ from fleet_resources import (
     write_in_one_step,
 )
 from quick_clients import QuickClients
-from shared.aws import dynamodb_client, ec2_client, s3_client, sqs_client
+from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
+from shared.aws.timeouts import PATIENCE
 from shared.layout import session_path, transcript_key
-from shared.patience import PATIENCE
 from shared.setting_groups import ENV_PREFIX
 from shared.settings import Settings
 
@@ -143,7 +143,7 @@ class Cloud:
             for name, value in _aws_environment(self.endpoint).items():
                 beginning.setenv(name, value)
             beginning.setattr(boto3, "DEFAULT_SESSION", None)
-            beginning.setattr(shared.aws, "PATIENCE", PATIENCE)
+            beginning.setattr(shared.aws.clients, "PATIENCE", PATIENCE)
             return make()
 
     def settings_with(self, **changes: Any) -> Settings:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from autoscaler.model import Decision, Observation, Policy, Sighting, StartInstance
 from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
 from autoscaler.planning.status import Standing
+from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
-from shared.queues import QueueDepth
 
 # Counts alone start one instance in this time.
 _COUNTS_START_EVERY = timedelta(hours=1)

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from autoscaler.model import Action, MarkSuspect, Observation, Policy, RebootInstance, StopInstance, is_from_the_future
 from autoscaler.planning.fleet import Fleet, Member
 from autoscaler.planning.status import Standing
+from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
-from shared.queues import QueueDepth
 
 # The same event may invoke the autoscaler twice within seconds, and two such looks are one.
 _LOOK_AGAIN = timedelta(seconds=30)

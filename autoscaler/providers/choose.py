@@ -7,7 +7,7 @@ from autoscaler.providers.contract import ALREADY_STARTED, CapacityProvider
 from autoscaler.providers.dry_run import DryRunPool
 from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
-from shared.aws import autoscaling_client
+from shared.aws.clients import autoscaling_client
 from shared.clock import Clock
 from shared.settings import Settings
 

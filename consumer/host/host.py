@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock
 from shared.lock import LockState, SessionLock
 from shared.settings import HostSettings
@@ -24,8 +24,8 @@ def host_instance(identity: InstanceIdentity, settings: HostSettings, clock: Clo
     membership = None
     if settings.capacity_provider == "asg":
         group = settings.auto_scaling_group
-        membership = Membership(aws.autoscaling_client(), group, identity.instance_id, clock)
-    return WorkerInstance(aws.ec2_client(), identity, settings.power_off_command, membership)
+        membership = Membership(clients.autoscaling_client(), group, identity.instance_id, clock)
+    return WorkerInstance(clients.ec2_client(), identity, settings.power_off_command, membership)
 
 
 def lock_reader(s3: "S3Client", settings: HostSettings, clock: Clock) -> Callable[[], LockState] | None:

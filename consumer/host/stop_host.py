@@ -16,7 +16,7 @@ import structlog
 from consumer.host.host import host_instance, lock_reader
 from consumer.host.imds import instance_identity
 from consumer.host.instance import WorkerInstance
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock, SystemClock
 from shared.lock import LockState
 from shared.logs import configure_logging
@@ -47,7 +47,9 @@ def stop_host() -> None:
         return
     structlog.contextvars.bind_contextvars(worker=identity.instance_id)
     instance = host_instance(identity, settings, clock)
-    if not stop_when_free(instance, lock_reader(aws.s3_client(), settings, clock), clock, settings.lock_poll_seconds):
+    if not stop_when_free(
+        instance, lock_reader(clients.s3_client(), settings, clock), clock, settings.lock_poll_seconds
+    ):
         sys.exit(1)
 
 

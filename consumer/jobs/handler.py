@@ -18,11 +18,11 @@ from consumer.jobs.publish import Existing, existing_transcript, publish
 from consumer.jobs.queue import JobQueue, Message
 from consumer.media.decode import DecodedAudio
 from consumer.model.transcriber import Aborted
-from consumer.retrying import Retrier
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import JobRecord
 from consumer.sessions.audio import SessionAudio
 from consumer.windows.plan import Heard
+from shared.aws.retrying import Retrier
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
 from shared.ledger import Ledger

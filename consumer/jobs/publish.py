@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import AWS_ERRORS, TransientError, is_missing
 from shared.messages import ChunkJob
-from shared.storage import put_if_absent, put_if_unchanged
 from shared.transcripts import ChunkTranscript
 
 if TYPE_CHECKING:

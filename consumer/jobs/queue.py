@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from shared.aws.sqs import in_batches
 from shared.clock import Clock, iso
 from shared.errors import PermanentJobError
-from shared.queues import in_batches
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 # The longest honest step of the loop is a receive in a network that swallows packets: two queues, each asked for as
-# long as its client in shared/patience.py tries. Only a hung one takes longer.
+# long as its client in shared/aws/timeouts.py tries. Only a hung one takes longer.
 _LONGEST_STEP_SECONDS: Final = 180.0
 # The lease keeper ends a process whose job hangs; it looks every third of a lease and may be waiting for SQS then.
 _KEEPER_SLACK_SECONDS: Final = 120.0

@@ -28,13 +28,13 @@ from consumer.lifecycle.watchdog import Progress, Watchdog
 from consumer.model.registry import Models
 from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError
-from consumer.retrying import Retrier
 from consumer.run.loop import Runner, WorkerBrokenError
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
 from consumer.sessions.audio import SessionAudio
-from shared import aws
+from shared.aws import clients
+from shared.aws.retrying import Retrier
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError
 from shared.ledger import Ledger
@@ -112,8 +112,8 @@ def _watchdog(progress: Progress, manager: ServiceManager, alive_file: Path | No
 
 
 def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: LastWords) -> Worker:
-    s3 = aws.s3_client()
-    queue = JobQueue(aws.sqs_client(), settings, clock, polling=aws.polling_sqs_client())
+    s3 = clients.s3_client()
+    queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
     retrier = Retrier(settings.retry_attempts, clock)
     return Worker(
         worker_id,
@@ -122,7 +122,7 @@ def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: LastWo
         s3,
         queue,
         LeaseKeeper(queue, settings, clock, on_hung=last_words.end_process),
-        Ledger(aws.dynamodb_client(), settings, clock),
+        Ledger(clients.dynamodb_client(), settings, clock),
         SessionAudio(s3, settings, retrier),
         retrier,
         _metrics(settings, clock),

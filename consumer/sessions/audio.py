@@ -16,7 +16,7 @@ from cachetools import LRUCache, cached
 from consumer.jobs.publish import read_if_there
 from consumer.media.decode import DecodedAudio, decode
 from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
-from consumer.retrying import Retrier
+from shared.aws.retrying import Retrier
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
 from shared.layout import parse_key, sibling_audio_keys
 from shared.messages import ChunkJob

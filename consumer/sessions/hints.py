@@ -12,7 +12,7 @@ from cachetools import LRUCache, cached
 from pydantic import BeforeValidator, ValidationError
 
 from consumer.jobs.publish import read_if_there
-from consumer.retrying import Retrier
+from shared.aws.retrying import Retrier
 from shared.errors import AWS_ERRORS, error_code
 from shared.layout import metadata_key
 from shared.messages import ChunkJob, WireModel

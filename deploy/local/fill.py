@@ -20,10 +20,10 @@ from deploy.local.notices import Notices
 from deploy.local.recordings import Recordings, write_result
 from deploy.local.supervisor import Supervisor
 from producer.scan.gaps import SessionGaps
+from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
 from shared.ledger import Ledger
-from shared.queues import queue_depth
 from shared.reports import BatchReport
 
 if TYPE_CHECKING:

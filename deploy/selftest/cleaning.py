@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from deploy.clients import Clients
 from deploy.selftest.session import GAP, USER_PREFIX, TrialSession, is_trial
+from shared.aws.sqs import queue_depth
+from shared.aws.storage import put_if_absent
 from shared.errors import AWS_ERRORS, error_code
 from shared.layout import USERS_PREFIX
-from shared.queues import queue_depth
 from shared.settings import Settings
-from shared.storage import put_if_absent
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef

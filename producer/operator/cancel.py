@@ -17,7 +17,7 @@ from producer.operator.console import begin, chunk_numbers, counting, say, say_j
 from producer.operator.rerun.selection import ranges
 from producer.operator.sessions.find import Session, find_session
 from producer.operator.sessions.folder import SessionFolder, list_session
-from shared import aws
+from shared.aws import clients
 from shared.clock import SystemClock
 from shared.layout import chunk_order
 from shared.ledger import Ledger
@@ -70,8 +70,8 @@ def cancel(*, session: str, chunks: tuple[int, ...] | None, dry_run: bool, as_js
 
     Exit codes: 0 done, 1 the ledger or AWS refused, 2 wrong use or no such session.
     """
-    settings, s3, clock = begin(), aws.s3_client(), SystemClock()
-    ledger = Ledger(aws.dynamodb_client(), settings, clock)
+    settings, s3, clock = begin(), clients.s3_client(), SystemClock()
+    ledger = Ledger(clients.dynamodb_client(), settings, clock)
     with counting("looking for the session: users") as searched:
         found = find_session(s3, settings.bucket, session, searched)
     folder = list_session(s3, settings.bucket, found.path)

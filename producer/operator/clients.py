@@ -1,10 +1,10 @@
-"""Makes the clients of services that only people's commands call; those that the fleet calls are in `shared.aws`."""
+"""The AWS clients that only operators' commands use; the fleet's own are in `shared.aws.clients`."""
 
 from typing import TYPE_CHECKING
 
 import boto3
 
-from shared.patience import OPERATOR
+from shared.aws.timeouts import OPERATOR
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.operator.sessions.find import find_session
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration
 from shared.errors import AWS_ERRORS, TransientError, error_code
 from shared.layout import USERS_PREFIX
@@ -69,7 +69,7 @@ def finalise(*, sessions: Sequence[str], all_complete: bool, dry_run: bool, as_j
         raise click.UsageError("name sessions, or give --all-complete")
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    s3, clock = aws.s3_client(), SystemClock()
+    s3, clock = clients.s3_client(), SystemClock()
     work = _Work(s3, settings, clock, dry_run=dry_run)
     outcomes = list(work.all_complete() if all_complete else work.named(sessions))
     if as_json:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from producer.operator.console import begin, counting, say, say_json
 from producer.operator.sessions.find import Session, SessionUnknownError, find_session, parse_session
-from shared import aws
+from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError
 from shared.layout import USERS_PREFIX, chunk_order, is_chunk
@@ -105,7 +105,7 @@ def jobs(*, session: str | None, statuses: tuple[str, ...], limit: int, as_json:
     Exit codes: 0 done, 1 the ledger could not be read, 2 wrong use or no such session.
     """
     settings = begin()
-    dynamodb = aws.dynamodb_client()
+    dynamodb = clients.dynamodb_client()
     if session is None:
         with counting("reading the ledger: jobs") as show:
             found, more = _first(all_jobs(dynamodb, settings.table_name), statuses, limit, show)
@@ -113,7 +113,7 @@ def jobs(*, session: str | None, statuses: tuple[str, ...], limit: int, as_json:
         named = parse_session(session)
         if isinstance(named, str):
             with counting("looking for the session: users") as searched:
-                named = find_session(aws.s3_client(), settings.bucket, named, searched)
+                named = find_session(clients.s3_client(), settings.bucket, named, searched)
         rows = Ledger(dynamodb, settings, SystemClock()).session_jobs(named.path).values()
         found, more = [job for job in map(job_of, rows) if not statuses or job.status in statuses], False
     found.sort(key=_order)

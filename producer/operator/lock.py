@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from producer.operator.console import begin, say, say_json
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, TransientError, error_code, is_retryable
 from shared.lock import Holder, LockState, SessionLock
@@ -159,7 +159,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _lock(settings: Settings, clock: Clock) -> SessionLock:
-    return SessionLock(aws.s3_client(), settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
+    return SessionLock(clients.s3_client(), settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
 
 
 def _lines(state: LockState, settings: Settings, now: datetime) -> list[str]:

@@ -14,11 +14,11 @@ import structlog
 
 from producer.scan.gaps import SessionGaps
 from producer.sending import outgoing, send
+from shared.aws.sqs import BATCH, queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
 from shared.ledger import Claim, Ledger
 from shared.messages import ChunkJob, chunk_job
-from shared.queues import BATCH, queue_depth
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from producer.scan.finalise import FinaliseOutcome, Finalising
 from producer.scan.gaps import OnIgnored, ScanTally, SessionGaps, find_gaps
 from producer.scan.pending import PendingJobs, pending_jobs
 from producer.scan.unfinished import MOST, UnfinishedSession
-from shared import aws
+from shared.aws import clients
 from shared.clock import Clock, iso
 from shared.layout import PENDING_JOBS_KEY
 from shared.ledger import Ledger
@@ -78,9 +78,9 @@ class Scanner:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock, progress: Progress | None = None) -> "Scanner":
         """A scanner with clients of its own, from boto3's environment."""
-        s3 = aws.s3_client()
+        s3 = clients.s3_client()
         lock = SessionLock(s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
-        enqueuer = Enqueuer(aws.sqs_client(), Ledger(aws.dynamodb_client(), settings, clock), settings, clock)
+        enqueuer = Enqueuer(clients.sqs_client(), Ledger(clients.dynamodb_client(), settings, clock), settings, clock)
         finalising = Finalising.from_settings(s3, settings, clock)
         return cls(s3, settings, clock, lock, enqueuer, finalising, progress or Progress())
 

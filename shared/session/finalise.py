@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, TransientError, is_missing, is_retryable
 from shared.layout import TRANSCRIPT_NAMES
@@ -22,7 +23,6 @@ from shared.session.reader import ChangedError, SpeechReader
 from shared.session.subtitles import cues, subtitles
 from shared.session.transcript import SessionInputs, SessionTranscript, assemble, plain_text, to_json
 from shared.settings import Settings
-from shared.storage import put_if_absent, put_if_unchanged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

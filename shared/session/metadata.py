@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from shared.aws.storage import put_if_unchanged
 from shared.errors import AWS_ERRORS, is_missing
 from shared.layout import metadata_key
 from shared.session.transcript import SessionTranscript
-from shared.storage import put_if_unchanged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

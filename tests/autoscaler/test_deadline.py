@@ -10,8 +10,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from autoscaler.deadline import TICK_SECONDS, OutOfTimeError, TickDeadline
 from autoscaler.tick import Autoscaler
+from shared.aws.timeouts import PATIENCE
 from shared.errors import AWS_ERRORS, is_retryable
-from shared.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto

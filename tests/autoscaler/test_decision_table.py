@@ -24,9 +24,9 @@ from autoscaler.model import (
 )
 from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
-from shared.queues import QueueDepth
 
 PAGE = Path(__file__).parents[2] / "docs" / "autoscaler.md"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from autoscaler.handler import Handler
-from shared.aws import s3_client
+from shared.aws.clients import s3_client
 from shared.errors import ConfigurationError, InstanceError
 from shared.instances import STARTED_AT_TAG
 from shared.layout import LOCK_KEY

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.observe import Observer
+from shared.aws.sqs import QueueDepth
 from shared.instances import HOLD_TAG, STARTED_AT_TAG
 from shared.ledger import Ledger
 from shared.lock import SessionLock
-from shared.queues import QueueDepth
 
 if TYPE_CHECKING:
     from shared.settings import Settings

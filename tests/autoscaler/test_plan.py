@@ -13,9 +13,9 @@ from autoscaler.model import (
     Sighting,
 )
 from autoscaler.planning.plan import plan
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import WorkerState
 from shared.lock import LockState
-from shared.queues import QueueDepth
 from situations import HELD, NOW, ONE, POLICY, beat, decide, instance, started, stopped, theirs
 
 # --- nothing is touched

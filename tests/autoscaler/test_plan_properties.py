@@ -19,9 +19,9 @@ from autoscaler.model import (
 )
 from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat
 from shared.lock import Holder, LockState
-from shared.queues import QueueDepth
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

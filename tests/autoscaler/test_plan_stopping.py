@@ -12,9 +12,9 @@ from autoscaler.model import (
     StopInstance,
 )
 from autoscaler.planning.plan import plan
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import WorkerState
 from shared.lock import LockState
-from shared.queues import QueueDepth
 from situations import NOW, POLICY, ago, beat, decide, instance, stopped, theirs
 
 

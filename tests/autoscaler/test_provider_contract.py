@@ -19,7 +19,7 @@ from capacity_sites import (
     seen,
     startable,
 )
-from shared.aws import autoscaling_client
+from shared.aws.clients import autoscaling_client
 from shared.instances import FLEET_TAG, HOLD_TAG
 from simulated_site import SimulatedSite
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
-from shared.queues import QueueDepth
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

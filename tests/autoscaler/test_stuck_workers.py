@@ -9,9 +9,9 @@ import pytest
 from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
 from autoscaler.planning.plan import plan
 from autoscaler.planning.status import Standing, standing
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.lock import LockState
-from shared.queues import QueueDepth
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.object_server import ObjectServer, Stored
-from shared.aws import s3_client
-from shared.storage import put_if_absent, put_if_unchanged
+from shared.aws.clients import s3_client
+from shared.aws.storage import put_if_absent, put_if_unchanged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -24,13 +24,13 @@ from consumer.lifecycle.stop_request import StopRequest
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Speech, Transcriber, Transcription
-from consumer.retrying import Retrier
 from consumer.run.loop import Runner
 from consumer.run.pipeline import Pipeline
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
 from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
+from shared.aws.retrying import Retrier
 from shared.clock import iso
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger

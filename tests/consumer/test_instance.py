@@ -11,7 +11,7 @@ from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from scripted_cloud import aws_error
-from shared.aws import autoscaling_client
+from shared.aws.clients import autoscaling_client
 from shared.clock import iso
 from shared.instances import HOLD_TAG, STARTED_AT_TAG
 

@@ -15,8 +15,8 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ClientError
 
 from consumer.media.decode import decode
-from consumer.retrying import Retrier
 from consumer.sessions.audio import SessionAudio
+from shared.aws.retrying import Retrier
 from shared.errors import PermanentJobError
 from shared.messages import ChunkJob, chunk_job
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.retrying import Retrier
 from consumer.sessions.hints import Hints, SessionHints
+from shared.aws.retrying import Retrier
 from shared.layout import metadata_key, session_path
 from shared.messages import ChunkJob, chunk_job
 

@@ -12,7 +12,7 @@ from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from consumer.host.stop_host import stop_host, stop_when_free
-from shared.aws import autoscaling_client
+from shared.aws.clients import autoscaling_client
 from shared.instances import HOLD_TAG
 from shared.lock import SessionLock
 from shared.setting_groups import ENV_PREFIX

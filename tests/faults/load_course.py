@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shared.queues import queue_depth
+from shared.aws.sqs import queue_depth
 from tests.faults.command import AFTER_CLAIMS_SECONDS, peak_mib, written
 from tests.faults.harness.fleet import Fleet, NotSettledError
 from tests.faults.harness.later import late_scan

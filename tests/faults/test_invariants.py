@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from shared.aws.sqs import QueueDepth
 from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
-from shared.queues import QueueDepth
 from shared.reports import ReportError
 from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.layout import PENDING_JOBS_KEY, session_path, transcript_key
-from shared.queues import QueueDepth
 from shared.reports import (
     BatchReport,
     ReportError,

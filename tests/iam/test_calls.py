@@ -90,10 +90,10 @@ def test_clients_are_made_in_one_place_and_only_of_known_services() -> None:
         for path in fleet_modules(ROOT / package)
         if makes_clients(path.read_text())
     }
-    assert makers == {"shared/aws.py"}
+    assert makers == {"shared/aws/clients.py"}
     services = {
         node.args[0].value
-        for node in ast.walk(ast.parse((ROOT / "shared/aws.py").read_text()))
+        for node in ast.walk(ast.parse((ROOT / "shared/aws/clients.py").read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".client")
         if isinstance(node.args[0], ast.Constant)
     }

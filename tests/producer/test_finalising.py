@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from producer.handler import handler
 from producer.scan.scan import Scanner, ScanResult
-from shared.aws import sns_client
+from shared.aws.clients import sns_client
 from shared.layout import session_path
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, chunk_job

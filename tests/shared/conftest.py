@@ -13,11 +13,11 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 from scripted_server import PASS, ScriptedServer
 
-from shared import aws
-from shared.aws import s3_client
+from shared.aws import clients
+from shared.aws.clients import s3_client
+from shared.aws.timeouts import PATIENCE, Name, Patience
 from shared.lock import SessionLock
 from shared.messages import ChunkJob, chunk_job
-from shared.patience import PATIENCE, Name, Patience
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -139,13 +139,13 @@ class BadDay:
 def bad_day(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> Iterator[BadDay]:
     """Behind the script is the test cloud; until a script is played all goes through to it."""
     makers: dict[Name, Callable[[], Any]] = {
-        "s3": aws.s3_client,
-        "sqs": aws.sqs_client,
-        "sqs-poll": aws.polling_sqs_client,
-        "dynamodb": aws.dynamodb_client,
-        "ec2": aws.ec2_client,
-        "autoscaling": aws.autoscaling_client,
-        "sns": aws.sns_client,
+        "s3": clients.s3_client,
+        "sqs": clients.sqs_client,
+        "sqs-poll": clients.polling_sqs_client,
+        "dynamodb": clients.dynamodb_client,
+        "ec2": clients.ec2_client,
+        "autoscaling": clients.autoscaling_client,
+        "sns": clients.sns_client,
     }
     waits: list[float] = []
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
@@ -160,5 +160,5 @@ def bad_day(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> Iterator[BadDay]
 def patience(monkeypatch: pytest.MonkeyPatch) -> dict[Name, Patience]:
     """The clients' patience, for a test to change."""
     changed = dict(PATIENCE)
-    monkeypatch.setattr(aws, "PATIENCE", changed)
+    monkeypatch.setattr(clients, "PATIENCE", changed)
     return changed

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoscaler.deadline import TICK_SECONDS
 from consumer.lifecycle.watchdog import _LONGEST_STEP_SECONDS
-from shared.patience import PATIENCE, Name
+from shared.aws.timeouts import PATIENCE, Name
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bad_days import CALLS, TOLD, WHOLE
 from botocore.exceptions import CredentialRetrievalError
 from scripted_server import Answer, ScriptedServer
 
-from consumer.retrying import Retrier
+from shared.aws.retrying import Retrier
 from shared.errors import is_retryable
 
 if TYPE_CHECKING:

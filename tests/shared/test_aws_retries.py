@@ -11,9 +11,9 @@ from bad_days import CALLS, THROTTLED, TOLD, WHOLE, error
 from botocore.exceptions import ReadTimeoutError
 from scripted_server import RESET, SILENCE, Answer
 
-from consumer.retrying import Retrier
+from shared.aws.retrying import Retrier
+from shared.aws.timeouts import PATIENCE, Name, Patience
 from shared.errors import AWS_ERRORS, error_code, is_retryable
-from shared.patience import PATIENCE, Name, Patience
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -11,14 +11,14 @@ from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
 from consumer.jobs.publish import read_if_there
 from consumer.jobs.queue import JobQueue
-from consumer.retrying import Retrier
+from shared.aws.retrying import Retrier
+from shared.aws.sqs import in_batches, queue_depth
+from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import AWS_ERRORS, is_retryable
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.messages import ChunkJob
-from shared.queues import in_batches, queue_depth
 from shared.session.metadata import add_fields, read_metadata
-from shared.storage import put_if_absent, put_if_unchanged
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

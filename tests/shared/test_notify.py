@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_report_pages import sample_report
-from shared.aws import sns_client
+from shared.aws.clients import sns_client
 from shared.notify import Event, Notification, Notifier, dead_letters, nobody, publication, run_ended, session_completed
 from shared.reports import ReportError, ReportStatus
 

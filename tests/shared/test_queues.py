@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.aws.sqs import BATCH, UNANSWERED, QueueDepth, in_batches, queue_depth
 from shared.clock import SystemClock
-from shared.queues import BATCH, UNANSWERED, QueueDepth, in_batches, queue_depth
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

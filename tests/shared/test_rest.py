@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import BotoCoreError, EndpointConnectionError, ReadTimeoutError
 from scripted_server import PASS, SILENCE
 
+from shared.aws.circuit_breaker import Rest, RestingError
+from shared.aws.timeouts import Name, Patience
 from shared.ledger import Ledger
 from shared.messages import ChunkJob
-from shared.patience import Name, Patience
-from shared.rest import Rest, RestingError
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
+from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import is_retryable
-from shared.storage import put_if_absent, put_if_unchanged
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripted_server import Answer
 
 if TYPE_CHECKING:
-    from shared.patience import Name
+    from shared.aws.timeouts import Name
 
 Call = Callable[[Any], Any]
 

@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 
 from scripted_cloud import Host, ScriptedEc2
 from scripted_group import ScriptedGroup
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat, WorkerState
 from shared.instances import GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
-from shared.queues import QueueDepth
 
 STEP = 20  # seconds: one long poll
 LEASE = timedelta(seconds=120)

@@ -15,10 +15,10 @@ from autoscaler.record import TickRecord
 from autoscaler.tick import Autoscaler, Parts
 from fleet_world import World
 from scripted_cloud import FLEET, Host
+from shared.aws.sqs import QueueDepth
 from shared.errors import LedgerError
 from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since
 from shared.lock import Holder, LockState
-from shared.queues import QueueDepth
 
 _ALIVE = {"pending", "running", "stopping", "stopped"}
 

@@ -11,7 +11,7 @@ from random import Random
 
 from autoscaler.simulate.world.agenda import Agenda
 from autoscaler.simulate.world.conditions import Conditions
-from shared.queues import QueueDepth
+from shared.aws.sqs import QueueDepth
 
 _SAMPLE_SECONDS = 5.0
 

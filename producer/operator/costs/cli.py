@@ -16,7 +16,7 @@ from rich.text import Text
 from producer.operator.costs.totals import RunCost, Sum, by_day, by_session, run_cost, total
 from producer.operator.reports.store import ReportStore
 from producer.operator.reports.view import number, seconds, usd
-from shared import aws
+from shared.aws import clients
 from shared.clock import SystemClock
 from shared.settings import load_settings
 
@@ -71,7 +71,7 @@ def costs(*, month: datetime | None, by: Literal["day", "session"], plot: Path |
         _check_format(plot)
     today = SystemClock().now().astimezone(UTC).date()
     first = month.date() if month else today.replace(day=1)
-    found = read_month(ReportStore(aws.s3_client(), load_settings().bucket), first, today)
+    found = read_month(ReportStore(clients.s3_client(), load_settings().bucket), first, today)
     if plot:
         from producer.operator.costs.plot import draw_days  # noqa: PLC0415 - matplotlib is optional, and slow to import
 

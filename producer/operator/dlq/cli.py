@@ -20,10 +20,10 @@ from producer.operator.console import begin, counting, say, say_json
 from producer.operator.dlq.message import DeadLetter, Filter, filter_of
 from producer.operator.dlq.receive import Held, hidden_elsewhere, holding
 from producer.operator.dlq.redrive import Redriven, Redriver, by_reason
-from shared import aws
+from shared.aws import clients
+from shared.aws.sqs import queue_depth
 from shared.clock import Clock, SystemClock
 from shared.ledger import Ledger
-from shared.queues import queue_depth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def list_(*, limit: int, as_json: bool, **filters: str | None) -> None:
     Exit codes: 0 seen in full, 1 some could not be seen, 2 wrong use, 130 interrupted.
     """
     wanted = _wanted(**filters)
-    settings, sqs, clock = begin(), aws.sqs_client(), SystemClock()
+    settings, sqs, clock = begin(), clients.sqs_client(), SystemClock()
     with _hold(sqs, settings, clock) as held, counting("receiving: dead letters") as show:
         letters, seen = _collect(held, wanted, clock, show)
         hidden = hidden_elsewhere(queue_depth(sqs, settings.dead_letter_queue_url), seen)
@@ -92,7 +92,7 @@ def show_(*, message_id: str, as_json: bool) -> None:
 
     Exit codes: 0 shown, 1 none or several of that id, 2 wrong use, 130 interrupted.
     """
-    settings, sqs, clock = begin(), aws.sqs_client(), SystemClock()
+    settings, sqs, clock = begin(), clients.sqs_client(), SystemClock()
     with _hold(sqs, settings, clock) as held:
         letters = (letter for batch in held.batches() for letter in batch)
         found = [letter for letter in letters if letter.message_id.startswith(message_id)]
@@ -127,8 +127,8 @@ def redrive(*, rate: float, dry_run: bool, as_json: bool, **filters: str | None)
     Exit codes: 0 done, 1 some could not be put back, 2 wrong use, 130 interrupted (what was put back stays so).
     """
     wanted = _wanted(**filters)
-    settings, sqs, clock = begin(), aws.sqs_client(), SystemClock()
-    ledger = Ledger(aws.dynamodb_client(), settings, clock)
+    settings, sqs, clock = begin(), clients.sqs_client(), SystemClock()
+    ledger = Ledger(clients.dynamodb_client(), settings, clock)
     redriver = Redriver(sqs, ledger, settings, clock, rate, _now_at_sqs(sqs, settings, clock))
     with _hold(sqs, settings, clock) as held, counting("putting back: dead letters") as show:
         result = redriver.redrive(held, wanted, show, dry_run=dry_run)
@@ -163,7 +163,7 @@ def purge(*, yes: bool, dry_run: bool, as_json: bool, **filters: str | None) -> 
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json does not ask: it goes with --yes or --dry-run")
     wanted = _wanted(**filters)
-    settings, sqs, clock = begin(), aws.sqs_client(), SystemClock()
+    settings, sqs, clock = begin(), clients.sqs_client(), SystemClock()
     failed: dict[str, str] = {}
     with _hold(sqs, settings, clock) as held:
         with counting("receiving: dead letters") as show:

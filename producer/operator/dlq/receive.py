@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from producer.operator.dlq.message import DeadLetter, read_letter
+from shared.aws.sqs import BATCH, QueueDepth, in_batches, queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
-from shared.queues import BATCH, QueueDepth, in_batches, queue_depth
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from producer.operator.dlq.message import DeadLetter, Filter
 from producer.operator.dlq.receive import Held
 from producer.sending import Outgoing, send
+from shared.aws.sqs import BATCH
 from shared.clock import Clock
 from shared.errors import PermanentJobError
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, parse_job
-from shared.queues import BATCH
 from shared.settings import Settings
 
 if TYPE_CHECKING:

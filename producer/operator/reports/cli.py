@@ -15,7 +15,7 @@ from rich.console import Console
 
 from producer.operator.reports.store import ReadReport, ReportName, ReportStore, chosen
 from producer.operator.reports.view import STYLES, report_screen, reports_table
-from shared import aws
+from shared.aws import clients
 from shared.clock import iso
 from shared.settings import load_settings
 
@@ -98,7 +98,7 @@ def open_report(*, name: str, no_browser: bool) -> None:
 
 
 def _store() -> ReportStore:
-    return ReportStore(aws.s3_client(), load_settings().bucket)
+    return ReportStore(clients.s3_client(), load_settings().bucket)
 
 
 def _one(store: ReportStore, wanted: str) -> ReportName:

@@ -14,7 +14,7 @@ from producer.operator.rerun.selection import Wanted, choose
 from producer.operator.sessions.find import find_session
 from producer.operator.sessions.folder import list_session
 from producer.operator.sessions.history import remove
-from shared import aws
+from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import LedgerError
 from shared.ledger import Ledger
@@ -54,15 +54,15 @@ def rerun(*, session: str, wait: bool, timeout: int | None, dry_run: bool, as_js
     wanted, how = _wanted(**asked)
     if timeout and not wait:
         raise click.UsageError("--timeout goes with --wait")
-    settings, s3, clock = begin(), aws.s3_client(), SystemClock()
-    ledger = Ledger(aws.dynamodb_client(), settings, clock)
+    settings, s3, clock = begin(), clients.s3_client(), SystemClock()
+    ledger = Ledger(clients.dynamodb_client(), settings, clock)
     found = _find(s3, ledger, settings, session, wanted)
     if not as_json:
         say(*intention(found, how, dry_run=dry_run))
     queued, ended = None, None
     if found.choice.run and not dry_run:
         remove(s3, settings.bucket, found.folder.settled)
-        queued = _queue(Rerunner(s3, aws.sqs_client(), ledger, settings, clock), found, how)
+        queued = _queue(Rerunner(s3, clients.sqs_client(), ledger, settings, clock), found, how)
         if not as_json:
             say(*outcome(queued, wait=wait))
         if wait and queued.jobs:

@@ -4,9 +4,9 @@ from typing import Any
 
 from producer.operator.status.forecast import is_silent, outlook
 from producer.operator.status.model import FleetInstance, Overview, Unread
+from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.messages import WireModel
-from shared.queues import QueueDepth
 from shared.settings import Settings
 
 

@@ -7,10 +7,10 @@ from pydantic import AwareDatetime
 
 from producer.operator.reports.model import ErrorFacts
 from producer.operator.reports.store import ReadReport
+from shared.aws.sqs import QueueDepth
 from shared.heartbeat import Heartbeat
 from shared.lock import LockState
 from shared.messages import WireModel
-from shared.queues import QueueDepth
 from shared.ticks import LastTick
 
 

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from producer.operator.clients import events_client
 from producer.operator.reports.store import ReportStore
 from producer.operator.status.model import Failure, FleetInstance, LastScan, Overview, Reports, Schedule, Unread
-from shared import aws
+from shared.aws import clients
+from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing
 from shared.heartbeat import Heartbeat
@@ -25,7 +26,6 @@ from shared.instances import FLEET_TAG, owned_since, run_start, tags_of
 from shared.layout import PENDING_JOBS_KEY
 from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock
-from shared.queues import queue_depth
 from shared.settings import Settings
 from shared.ticks import last_tick
 
@@ -73,8 +73,14 @@ class Reader:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock) -> "Reader":
         """A reader with clients as boto3 finds credentials and region."""
-        clients = aws.s3_client(), aws.sqs_client(), aws.dynamodb_client(), aws.ec2_client(), events_client()
-        return cls(*clients, settings, clock)
+        aws = (
+            clients.s3_client(),
+            clients.sqs_client(),
+            clients.dynamodb_client(),
+            clients.ec2_client(),
+            events_client(),
+        )
+        return cls(*aws, settings, clock)
 
     def read(self) -> Overview:
         """One look at everything; never raises for what AWS refuses."""

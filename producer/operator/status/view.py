@@ -10,8 +10,8 @@ from rich.text import Text
 from producer.operator.reports.view import STYLES, usd
 from producer.operator.status.forecast import Outlook, factor_of, is_silent, outlook
 from producer.operator.status.model import Failure, FleetInstance, LastScan, Overview, Unread
+from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
-from shared.queues import QueueDepth
 from shared.settings import Settings
 
 _MOST_INSTANCES = 12

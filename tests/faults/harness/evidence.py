@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from shared.aws.sqs import QueueDepth
 from shared.layout import transcript_key
-from shared.queues import QueueDepth
 from tests.faults.harness.journal import Entry
 from tests.faults.harness.recorder import Hold
 

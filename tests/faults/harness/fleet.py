@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from shared.aws.sqs import queue_depth
 from shared.lock import LockState
-from shared.queues import queue_depth
 from shared.settings import Settings
 from tests.faults.harness.crew import Crew, Exit, Ways
 from tests.faults.harness.dead_letters import DeadLetter, DeadLetters

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from shared.aws.sqs import queue_depth
 from shared.instances import owned_since, tags_of
 from shared.layout import AUDIO_EXTENSIONS, session_path
-from shared.queues import queue_depth
 from tests.faults.harness.evidence import Chunk, Evidence, Exit, Host, Letter
 from tests.faults.harness.fleet import Fleet
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from shared.aws.sqs import queue_depth
 from shared.messages import chunk_job
-from shared.queues import queue_depth
 from tests.faults.harness.evidence import is_recorder
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.processes import NotInTimeError

@@ -4,8 +4,8 @@ import threading
 from functools import partial
 from typing import Final
 
+from shared.aws.sqs import queue_depth
 from shared.layout import metadata_key
-from shared.queues import queue_depth
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import DENIED, Kill, Then
 from tests.faults.harness.fleet import Fleet

@@ -18,10 +18,10 @@ from producer.operator.dlq.cli import dlq
 from producer.operator.dlq.message import DeadLetter, Filter, filter_of, read_letter
 from producer.operator.dlq.receive import Held, hidden_elsewhere, holding
 from producer.operator.dlq.redrive import Redriven, Redriver
+from shared.aws.sqs import QueueDepth, queue_depth
 from shared.clock import SystemClock
 from shared.ledger import Ledger
 from shared.messages import ChunkJob, chunk_job
-from shared.queues import QueueDepth, queue_depth
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.aws import s3_client
+from shared.aws.clients import s3_client
 from shared.errors import TransientError
 from shared.layout import TRANSCRIPT_NAMES, session_path
 from shared.session.finalise import Finalised, SessionFinaliser

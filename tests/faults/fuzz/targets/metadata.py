@@ -7,8 +7,8 @@ from typing import Any, Final, NoReturn
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.retrying import Retrier
 from consumer.sessions.hints import SessionHints
+from shared.aws.retrying import Retrier
 from shared.messages import chunk_job
 from shared.session.metadata import add_fields, read_metadata
 from tests.faults.fuzz.fixed import AT, BUCKET, FixedClock

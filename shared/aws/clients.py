@@ -1,4 +1,4 @@
-"""Makes boto3 clients: each with the time-outs and retries that `shared.patience` chose for it.
+"""Makes boto3 clients: each with the time-outs and retries that `shared.aws.timeouts` chose for it.
 
 boto3 finds credentials, region and endpoint as in any program; nothing of ours replaces that.
 """
@@ -10,8 +10,8 @@ import boto3
 import botocore.session
 from botocore.utils import parse_timestamp
 
-from shared.patience import PATIENCE
-from shared.whole_answers import with_whole_answers
+from shared.aws.timeouts import PATIENCE
+from shared.aws.truncated_responses import with_whole_answers
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
