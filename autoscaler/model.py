@@ -13,9 +13,9 @@ from pydantic import AwareDatetime
 
 from autoscaler.policy import Policy
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.messages import WireModel
 from shared.lock import LockState
-from shared.messages import WireModel
 
 __all__ = [
     "Action",

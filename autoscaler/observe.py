@@ -14,7 +14,7 @@ from autoscaler.probe import QueueProbe
 from autoscaler.providers.contract import CapacityProvider
 from shared.aws.sqs import QueueDepth, queue_depth
 from shared.errors import AWS_ERRORS, LedgerError, error_code
-from shared.heartbeat import Heartbeats
+from shared.formats.heartbeat import Heartbeats
 from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
 from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock

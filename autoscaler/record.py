@@ -13,9 +13,9 @@ from hashlib import sha256
 from pydantic import AwareDatetime
 
 from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.messages import WireModel
 from shared.lock import LockState
-from shared.messages import WireModel
 from shared.ticks import LastTick
 
 NO_CAPACITY = "InsufficientInstanceCapacity"

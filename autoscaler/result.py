@@ -23,7 +23,7 @@ from autoscaler.planning.fleet import backlog_seconds, real_time_factor
 from autoscaler.planning.status import Standing, standing
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True, slots=True)

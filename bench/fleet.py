@@ -23,7 +23,7 @@ from bench.direct_child import COMPUTE_TYPE
 from deploy.local.cloud import EmbeddedCloud, Stack, embedded_cloud
 from deploy.local.processes import clean_environment, end, start_tethered
 from shared.aws.sqs import queue_depth
-from shared.layout import REPORTS_PREFIX, transcript_key
+from shared.formats.layout import REPORTS_PREFIX, transcript_key
 
 MODEL = "tiny.en"
 _UPLOADS = 8

@@ -22,7 +22,7 @@ import boto3
 from bench.keyspace import ExpectedGap, Keyspace
 from producer.scan.gaps import ScanTally, SessionGaps, find_gaps
 from shared.aws.clients import s3_client
-from shared.layout import USERS_PREFIX
+from shared.formats.layout import USERS_PREFIX
 
 _BUCKET = "recordings"
 _KIB = 1024

@@ -21,7 +21,7 @@ from bench.scan_child import peak_bytes
 from bench.sessions import bench_session, chunk_names
 from shared.aws import clients
 from shared.clock import SystemClock
-from shared.layout import transcript_key
+from shared.formats.layout import transcript_key
 from shared.session.finalise import SessionFinaliser
 from shared.settings import Settings
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from shared.layout import session_path, transcript_key
+from shared.formats.layout import session_path, transcript_key
 
 _USER = "bench"
 

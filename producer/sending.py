@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.aws.sqs import in_batches
 from shared.clock import Clock
-from shared.messages import ChunkJob
+from shared.formats.messages import ChunkJob
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

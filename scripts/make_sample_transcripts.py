@@ -10,9 +10,9 @@ from consumer.media.decode import decode
 from consumer.model.transcriber import Speech
 from consumer.model.whisper import WhisperTranscriber
 from shared.clock import SystemClock, iso
-from shared.layout import session_path
+from shared.formats.layout import session_path
+from shared.formats.transcripts import ChunkTranscript
 from shared.setting_groups import ModelSettings
-from shared.transcripts import ChunkTranscript
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "two_cities"
 USER, SESSION = "alice", "two-cities"

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from shared.layout import session_path, transcript_key
+from shared.formats.layout import session_path, transcript_key
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "two_cities"
 CHUNKS = tuple(f"{number:03d}" for number in range(1, 11))

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from shared.aws.circuit_breaker import Rest
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
-from shared.heartbeat import Heartbeat, Heartbeats
-from shared.layout import is_chunk
+from shared.formats.heartbeat import Heartbeat, Heartbeats
+from shared.formats.layout import is_chunk
+from shared.formats.messages import ChunkJob
 from shared.ledger_table import LedgerTable, refused_item, serialized
-from shared.messages import ChunkJob
 from shared.settings import Settings
 
 if TYPE_CHECKING:

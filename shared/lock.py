@@ -23,8 +23,8 @@ from shared.errors import (
     is_precondition_failed,
     is_retryable,
 )
-from shared.layout import LOCK_KEY
-from shared.messages import WireModel
+from shared.formats.layout import LOCK_KEY
+from shared.formats.messages import WireModel
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

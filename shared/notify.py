@@ -16,7 +16,7 @@ import structlog
 from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, error_code
-from shared.layout import REPORTS_PREFIX
+from shared.formats.layout import REPORTS_PREFIX
 from shared.reports import BatchReport, ReportError
 from shared.settings import Settings
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from shared.aws.storage import put_if_absent
 from shared.clock import human_duration, iso
-from shared.layout import REPORTS_PREFIX, report_stem
-from shared.messages import WireModel
+from shared.formats.layout import REPORTS_PREFIX, report_stem
+from shared.formats.messages import WireModel
 from shared.report_chart import chart
 from shared.run_timeline import RunTimeline
 

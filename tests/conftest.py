@@ -36,7 +36,7 @@ from fleet_resources import (
 from quick_clients import QuickClients
 from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.aws.timeouts import PATIENCE
-from shared.layout import session_path, transcript_key
+from shared.formats.layout import session_path, transcript_key
 from shared.setting_groups import ENV_PREFIX
 from shared.settings import Settings
 

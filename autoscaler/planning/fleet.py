@@ -11,7 +11,7 @@ from statistics import median
 from autoscaler.model import Instance, Observation, Policy, is_from_the_future
 from autoscaler.planning.status import Standing, standing
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 
 _MOST_NAMES = 3
 # Seconds of audio in a second. What tells less is no slow worker but a strange heartbeat, and must not make a backlog

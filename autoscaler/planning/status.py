@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from autoscaler.model import Instance, Observation, Policy, is_from_the_future
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 
 
 class Standing(StrEnum):

@@ -25,12 +25,12 @@ from consumer.windows.plan import Heard
 from shared.aws.retrying import Retrier
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
+from shared.formats.messages import ChunkJob, parse_job
+from shared.formats.transcripts import ChunkTranscript
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, parse_job
 from shared.notify import Notifier, nobody
 from shared.reports import ReportError
 from shared.settings import Settings
-from shared.transcripts import ChunkTranscript
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import AWS_ERRORS, TransientError, is_missing
-from shared.messages import ChunkJob
-from shared.transcripts import ChunkTranscript
+from shared.formats.messages import ChunkJob
+from shared.formats.transcripts import ChunkTranscript
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

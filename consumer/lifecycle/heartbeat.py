@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared.background import repeating
 from shared.clock import Clock
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.ledger import Ledger
 
 

@@ -17,7 +17,7 @@ from consumer.media.slices import Source, Surroundings, seam, source_of
 from consumer.media.webm import walk
 from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
-from shared.transcripts import PartialAudio
+from shared.formats.transcripts import PartialAudio
 
 __all__ = ["SAMPLE_RATE", "DecodedAudio", "Surroundings", "decode", "judge"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from faster_whisper.transcribe import Segment as ModelSegment
 from faster_whisper.transcribe import Word as ModelWord
 
-from shared.transcripts import Segment, Word
+from shared.formats.transcripts import Segment, Word
 
 
 class Clean(NamedTuple):

@@ -13,7 +13,7 @@ from math import ceil, isfinite
 from typing import Final, Literal
 
 from consumer.model.cleaning import segment_of
-from shared.transcripts import Segment, Suppressed, Word
+from shared.formats.transcripts import Segment, Suppressed, Word
 
 # Whisper's own thresholds (openai/whisper, transcribe.py).
 NO_SPEECH_LIMIT: Final = 0.6

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from shared.errors import ScribefleetError, TransientError
-from shared.transcripts import Segment, Suppressed
+from shared.formats.transcripts import Segment, Suppressed
 
 
 class Aborted(ScribefleetError):  # noqa: N818 - nothing went wrong, so it is not called an error

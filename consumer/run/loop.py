@@ -28,7 +28,7 @@ from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.hints import SessionHints
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
-from shared.heartbeat import WorkerState
+from shared.formats.heartbeat import WorkerState
 from shared.run_timeline import Phase
 
 log = structlog.get_logger()

@@ -30,7 +30,7 @@ from consumer.windows.plan import share_out
 from consumer.windows.selection import Chooser, Place, Waiting
 from consumer.windows.task import Task, TaskMaker
 from shared.errors import PermanentJobError
-from shared.messages import ChunkJob, parse_job
+from shared.formats.messages import ChunkJob, parse_job
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Literal
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import InstanceRun
 from shared.clock import human_duration, iso
-from shared.layout import chunk_order
-from shared.messages import ChunkJob
+from shared.formats.layout import chunk_order
+from shared.formats.messages import ChunkJob
 from shared.reports import (
     BatchReport,
     Gpu,

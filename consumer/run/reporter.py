@@ -15,8 +15,8 @@ from consumer.lifecycle.gate import Gate
 from consumer.run.dead_letter_notices import DeadLetterNotices
 from consumer.run.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
-from shared.layout import PENDING_JOBS_KEY
-from shared.messages import WireModel
+from shared.formats.layout import PENDING_JOBS_KEY
+from shared.formats.messages import WireModel
 from shared.notify import run_ended
 from shared.reports import BatchReport, ScanCounts, write_report
 from shared.run_timeline import Phase

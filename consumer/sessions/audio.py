@@ -18,8 +18,8 @@ from consumer.media.decode import DecodedAudio, decode
 from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
 from shared.aws.retrying import Retrier
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
-from shared.layout import parse_key, sibling_audio_keys
-from shared.messages import ChunkJob
+from shared.formats.layout import parse_key, sibling_audio_keys
+from shared.formats.messages import ChunkJob
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pydantic import BeforeValidator, ValidationError
 from consumer.jobs.publish import read_if_there
 from shared.aws.retrying import Retrier
 from shared.errors import AWS_ERRORS, error_code
-from shared.layout import metadata_key
-from shared.messages import ChunkJob, WireModel
+from shared.formats.layout import metadata_key
+from shared.formats.messages import ChunkJob, WireModel
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

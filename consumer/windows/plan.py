@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
 
-from shared.transcripts import Beside, Segment, Suppressed, Word, WordBeside
+from shared.formats.transcripts import Beside, Segment, Suppressed, Word, WordBeside
 
 # Durations are sums of floating-point numbers: six chunks of 5 s must not be longer than 30 s.
 _ROUNDING: Final = 1e-6

@@ -6,7 +6,7 @@ from datetime import timedelta
 from deploy.doctor.examination import Fleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.errors import AWS_ERRORS, error_code
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import LockState, SessionLock
 
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")

@@ -11,7 +11,7 @@ from deploy.doctor.examination import Fleet
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
 from deploy.doctor.instances import FIRST_BOOT, instances_of
 from shared.clock import human_duration
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 from shared.instances import owned_since, tags_of
 from shared.ledger import Ledger
 from shared.settings import Settings

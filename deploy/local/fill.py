@@ -22,7 +22,7 @@ from deploy.local.supervisor import Supervisor
 from producer.scan.gaps import SessionGaps
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock
-from shared.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
+from shared.formats.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
 from shared.ledger import Ledger
 from shared.reports import BatchReport
 

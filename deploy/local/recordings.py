@@ -11,7 +11,7 @@ from pathlib import Path
 
 from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare
 from shared.errors import ConfigurationError
-from shared.layout import USERS_PREFIX, parse_key
+from shared.formats.layout import USERS_PREFIX, parse_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from deploy.selftest.session import GAP, USER_PREFIX, TrialSession, is_trial
 from shared.aws.sqs import queue_depth
 from shared.aws.storage import put_if_absent
 from shared.errors import AWS_ERRORS, error_code
-from shared.layout import USERS_PREFIX
+from shared.formats.layout import USERS_PREFIX
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from shared.layout import USERS_PREFIX, session_path, transcript_key
+from shared.formats.layout import USERS_PREFIX, session_path, transcript_key
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from autoscaler.model import Instance, Observation
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 
 
 class Step(StrEnum):

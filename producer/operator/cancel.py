@@ -19,7 +19,7 @@ from producer.operator.sessions.find import Session, find_session
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.aws import clients
 from shared.clock import SystemClock
-from shared.layout import chunk_order
+from shared.formats.layout import chunk_order
 from shared.ledger import Ledger
 
 _LEDGER_THREADS = 16

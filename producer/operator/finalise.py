@@ -16,7 +16,7 @@ from producer.operator.sessions.find import find_session
 from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration
 from shared.errors import AWS_ERRORS, TransientError, error_code
-from shared.layout import USERS_PREFIX
+from shared.formats.layout import USERS_PREFIX
 from shared.logs import configure_logging
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder, folders, list_folder, list_objects

@@ -17,7 +17,7 @@ from producer.operator.sessions.find import Session, SessionUnknownError, find_s
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError
-from shared.layout import USERS_PREFIX, chunk_order, is_chunk
+from shared.formats.layout import USERS_PREFIX, chunk_order, is_chunk
 from shared.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from producer.sending import outgoing, send
 from shared.aws.sqs import BATCH, queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.ledger import Claim, Ledger
-from shared.messages import ChunkJob, chunk_job
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from producer.scan.unfinished import Unfinished, UnfinishedSession
-from shared.layout import TRANSCRIPT_NAMES, USERS_PREFIX, SessionKey, chunk_order, parse_key
+from shared.formats.layout import TRANSCRIPT_NAMES, USERS_PREFIX, SessionKey, chunk_order, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from producer.scan.gaps import ScanTally, SessionGaps
 from shared.clock import human_duration, iso
-from shared.messages import WireModel
+from shared.formats.messages import WireModel
 from shared.reports import cost_usd
 from shared.settings import Settings
 

@@ -18,7 +18,7 @@ from producer.scan.pending import PendingJobs, pending_jobs
 from producer.scan.unfinished import MOST, UnfinishedSession
 from shared.aws import clients
 from shared.clock import Clock, iso
-from shared.layout import PENDING_JOBS_KEY
+from shared.formats.layout import PENDING_JOBS_KEY
 from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock
 from shared.reports import BatchReport, Performance, ScanCounts, execution, write_report

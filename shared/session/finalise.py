@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, TransientError, is_missing, is_retryable
-from shared.layout import TRANSCRIPT_NAMES
+from shared.formats.layout import TRANSCRIPT_NAMES
 from shared.session.folder import SessionFolder, list_folder
 from shared.session.metadata import add_fields, read_metadata, status_fields
 from shared.session.reader import ChangedError, SpeechReader

@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from shared.layout import METADATA_NAME, TRANSCRIPT_NAMES, SessionKey, chunk_order, metadata_key, parse_key
+from shared.formats.layout import METADATA_NAME, TRANSCRIPT_NAMES, SessionKey, chunk_order, metadata_key, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

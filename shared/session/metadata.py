@@ -14,7 +14,7 @@ import structlog
 
 from shared.aws.storage import put_if_unchanged
 from shared.errors import AWS_ERRORS, is_missing
-from shared.layout import metadata_key
+from shared.formats.layout import metadata_key
 from shared.session.transcript import SessionTranscript
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.alias_generators import to_camel
 
-from shared.layout import chunk_order
+from shared.formats.layout import chunk_order
 from shared.session.paragraphs import Paragraph, paragraphs
 from shared.session.seams import mend_seam
 from shared.session.speech import ChunkSpeech, SpokenSegment, SpokenWord, joined

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from autoscaler.cli import autoscale
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
+from shared.formats.layout import LOCK_KEY
 from shared.instances import STARTED_AT_TAG
-from shared.layout import LOCK_KEY
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto

@@ -25,7 +25,7 @@ from autoscaler.model import (
 from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 
 PAGE = Path(__file__).parents[2] / "docs" / "autoscaler.md"

@@ -13,8 +13,8 @@ import pytest
 from autoscaler.handler import Handler
 from shared.aws.clients import s3_client
 from shared.errors import ConfigurationError, InstanceError
+from shared.formats.layout import LOCK_KEY
 from shared.instances import STARTED_AT_TAG
-from shared.layout import LOCK_KEY
 from shared.lock import SessionLock
 
 if TYPE_CHECKING:

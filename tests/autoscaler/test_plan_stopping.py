@@ -13,7 +13,7 @@ from autoscaler.model import (
 )
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import WorkerState
+from shared.formats.heartbeat import WorkerState
 from shared.lock import LockState
 from situations import NOW, POLICY, ago, beat, decide, instance, stopped, theirs
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

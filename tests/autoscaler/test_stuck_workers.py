@@ -10,7 +10,7 @@ from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootI
 from autoscaler.planning.plan import plan
 from autoscaler.planning.status import Standing, standing
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.lock import LockState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

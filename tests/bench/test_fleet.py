@@ -11,7 +11,7 @@ from bench.children import MeasurementError
 from bench.fleet import Event, Memory, WorkerRun, read_events
 from bench.memory import gaps_of
 from bench.sessions import audio_objects, bench_session, chunk_names, existing_transcripts
-from shared.layout import parse_key
+from shared.formats.layout import parse_key
 
 REPORT: dict[str, Any] = {
     "transcription": {"audioSeconds": 60.0},

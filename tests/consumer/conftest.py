@@ -32,13 +32,13 @@ from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
 from shared.aws.retrying import Retrier
 from shared.clock import iso
+from shared.formats.messages import ChunkJob, chunk_job
+from shared.formats.transcripts import Segment, Word
 from shared.instances import STARTED_AT_TAG
 from shared.ledger import Ledger
 from shared.lock import SessionLock
-from shared.messages import ChunkJob, chunk_job
 from shared.setting_groups import ModelSettings
 from shared.settings import Settings
-from shared.transcripts import Segment, Word
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

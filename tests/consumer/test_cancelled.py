@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shared.messages import ChunkJob
+    from shared.formats.messages import ChunkJob
     from tests.consumer.conftest import Crew, MakeCrew
 
 

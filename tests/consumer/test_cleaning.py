@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.model.cleaning import clean_segments
-from shared.transcripts import Segment
+from shared.formats.transcripts import Segment
 
 
 def words_of(*spans: tuple[float, float], probability: float = 0.9) -> list[ModelWord]:

@@ -11,8 +11,8 @@ from consumer.jobs.publish import read_if_there
 from consumer.run import session_finisher
 from consumer.run.record import JobRecord
 from consumer.run.session_finisher import SessionFinisher
-from shared.layout import session_path
-from shared.messages import chunk_job
+from shared.formats.layout import session_path
+from shared.formats.messages import chunk_job
 from shared.session.finalise import SessionFinaliser
 
 if TYPE_CHECKING:

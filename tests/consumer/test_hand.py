@@ -16,8 +16,8 @@ from consumer.jobs.queue import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.windows.plan import Chunk, Limits, Window, plan
 from consumer.windows.selection import Chooser, Place, Waiting
-from shared.layout import session_path
-from shared.messages import chunk_job
+from shared.formats.layout import session_path
+from shared.formats.messages import chunk_job
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHOOSER = Chooser(Limits(window=30, context=10, least_context=2), chunk_seconds=5)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consumer.lifecycle.heartbeat import Heart
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 from shared.ledger import Ledger
 
 if TYPE_CHECKING:

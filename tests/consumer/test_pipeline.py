@@ -11,11 +11,11 @@ from consumer.media.decode import SAMPLE_RATE
 from consumer.model.transcriber import Speech, TranscriberBrokenError, Transcription, WindowFailedError
 from consumer.run.loop import WorkerBrokenError
 from shared.errors import ConfigurationError
-from shared.layout import session_path
-from shared.transcripts import Suppressed
+from shared.formats.layout import session_path
+from shared.formats.transcripts import Suppressed
 
 if TYPE_CHECKING:
-    from shared.messages import ChunkJob
+    from shared.formats.messages import ChunkJob
     from tests.consumer.conftest import Crew, MakeCrew, ScriptedTranscriber
 
 SAMPLES = Path(__file__).parents[2] / "samples/two_cities"

@@ -9,7 +9,7 @@ import pytest
 from consumer.model.transcriber import Speech, Transcription
 from consumer.run.process import work
 from shared.clock import SystemClock
-from shared.transcripts import Segment
+from shared.formats.transcripts import Segment
 from tests.consumer.conftest import ScriptedTranscriber
 
 if TYPE_CHECKING:

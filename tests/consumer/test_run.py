@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consumer.run.loop import WorkerBrokenError
-from shared.messages import ChunkJob
+from shared.formats.messages import ChunkJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

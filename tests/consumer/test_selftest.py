@@ -6,8 +6,8 @@ import pytest
 from consumer.model.selftest import SelfTestError, self_test
 from consumer.model.transcriber import Speech, Transcription
 from consumer.model.whisper import WhisperTranscriber
+from shared.formats.transcripts import Segment
 from shared.setting_groups import ModelSettings
-from shared.transcripts import Segment
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

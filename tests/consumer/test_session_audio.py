@@ -18,7 +18,7 @@ from consumer.media.decode import decode
 from consumer.sessions.audio import SessionAudio
 from shared.aws.retrying import Retrier
 from shared.errors import PermanentJobError
-from shared.messages import ChunkJob, chunk_job
+from shared.formats.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from consumer.media.decode import DecodedAudio

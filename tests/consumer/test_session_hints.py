@@ -10,8 +10,8 @@ import pytest
 
 from consumer.sessions.hints import Hints, SessionHints
 from shared.aws.retrying import Retrier
-from shared.layout import metadata_key, session_path
-from shared.messages import ChunkJob, chunk_job
+from shared.formats.layout import metadata_key, session_path
+from shared.formats.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -13,7 +13,7 @@ from consumer.model.transcriber import Speech, Transcription
 from consumer.model.whisper import WhisperTranscriber
 from consumer.sessions.audio import SessionAudio
 from shared.clock import SystemClock
-from shared.layout import session_path
+from shared.formats.layout import session_path
 from shared.setting_groups import ModelSettings
 
 if TYPE_CHECKING:

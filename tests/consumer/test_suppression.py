@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consumer.model.cleaning import segment_of
 from consumer.model.suppression import COMPRESSION_LIMIT, Heard, find_loops, sift
-from shared.transcripts import Word
+from shared.formats.transcripts import Word
 
 REFERENCE = (Path(__file__).parents[2] / "samples" / "two_cities" / "reference.txt").read_text()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.windows.plan import Chunk, Limits, Part, Window, plan, share_out
-from shared.transcripts import Segment, Suppressed, Word
+from shared.formats.transcripts import Segment, Suppressed, Word
 
 LIMITS = Limits(window=30, context=10, least_context=2)
 

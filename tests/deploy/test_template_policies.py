@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, session_path, transcript_key
+from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, session_path, transcript_key
 
 if TYPE_CHECKING:
     from tests.deploy.conftest import Deploy, Fleet

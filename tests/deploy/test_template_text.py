@@ -8,7 +8,7 @@ import pytest
 from cfnlint import lint_file
 
 import deploy
-from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, USERS_PREFIX
+from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, USERS_PREFIX
 from shared.settings import Settings
 
 TEMPLATE = Path(deploy.__file__).parent / "template.yaml"

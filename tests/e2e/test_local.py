@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from deploy.cli import cli
 from sample_tree import CHUNKS, SAMPLES, add_session, reference_text, session_text
-from shared.layout import transcript_key
+from shared.formats.layout import transcript_key
 
 SCRIBEFLEET = (sys.executable, "-m", "deploy")
 

@@ -6,7 +6,7 @@ Values only; `soak_plan` draws among them, and `soak_course` deals them.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from tests.faults.harness.answers import queue_counts
 from tests.faults.harness.call import Call
 from tests.faults.harness.evidence import is_recorder

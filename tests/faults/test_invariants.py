@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shared.aws.sqs import QueueDepth
-from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
+from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
 from shared.reports import ReportError
 from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json

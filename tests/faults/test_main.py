@@ -15,7 +15,7 @@ from tests.faults.harness.outcome import Outcome
 from tests.faults.harness.scenario import Fault
 
 FUZZED = FuzzOutcome("key", 30, 10, 20, (), 0.1)
-FAILURE = Failure(Cause("KeyError", "shared/layout.py:7"), b"users/", "KeyError: 7")
+FAILURE = Failure(Cause("KeyError", "shared/formats/layout.py:7"), b"users/", "KeyError: 7")
 BROKEN = FuzzOutcome("lock", 30, 10, 19, (FAILURE,), 0.1)
 
 
@@ -77,6 +77,6 @@ def test_an_input_that_fails_is_kept_and_makes_the_command_fail(
     result = ran("--fuzz-inputs", "30")
 
     assert result.exit_code == 1
-    assert "lock: KeyError: 7 at shared/layout.py:7" in result.output
+    assert "lock: KeyError: 7 at shared/formats/layout.py:7" in result.output
     assert "lock-users" in result.output
     assert asked == []

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from tests.faults.harness.call import Call
 from tests.faults.harness.rules import Rule
 from tests.faults.load_course import rules

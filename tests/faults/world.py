@@ -7,7 +7,8 @@ from typing import Any
 
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
-from shared.layout import PENDING_JOBS_KEY, session_path, transcript_key
+from shared.formats.layout import PENDING_JOBS_KEY, session_path, transcript_key
+from shared.formats.transcripts import ChunkTranscript, Segment, Word
 from shared.reports import (
     BatchReport,
     ReportError,
@@ -17,7 +18,6 @@ from shared.reports import (
 )
 from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
-from shared.transcripts import ChunkTranscript, Segment, Word
 from tests.faults.harness.audio import words_of
 from tests.faults.harness.call import Call
 from tests.faults.harness.evidence import Chunk, Evidence, Exit, Host, Letter

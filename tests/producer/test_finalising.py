@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from producer.handler import handler
 from producer.scan.scan import Scanner, ScanResult
 from shared.aws.clients import sns_client
-from shared.layout import session_path
+from shared.formats.layout import session_path
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, chunk_job
 from shared.session.transcript import assemble
 
 if TYPE_CHECKING:

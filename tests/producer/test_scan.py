@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from producer.handler import handler
 from producer.scan.scan import Scanner
+from shared.formats.messages import ChunkJob, parse_job
 from shared.ledger import Ledger
 from shared.lock import SessionLock
-from shared.messages import ChunkJob, parse_job
 from shared.settings import Settings
 
 if TYPE_CHECKING:

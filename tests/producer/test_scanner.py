@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fleet_resources import lay_out_objects
 from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare, find_gaps
 from producer.scan.unfinished import MOST, Unfinished, UnfinishedSession
-from shared.layout import session_path
+from shared.formats.layout import session_path
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

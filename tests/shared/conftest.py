@@ -16,8 +16,8 @@ from scripted_server import PASS, ScriptedServer
 from shared.aws import clients
 from shared.aws.clients import s3_client
 from shared.aws.timeouts import PATIENCE, Name, Patience
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.lock import SessionLock
-from shared.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.layout import (
+from shared.formats.layout import (
     AUDIO_EXTENSIONS,
     MAX_KEY_BYTES,
     chunk_order,

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from shared.clock import iso
 from shared.errors import LedgerError
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.messages import ChunkJob
 from shared.ledger import CLAIM_LASTS, Claim, Ledger
-from shared.messages import ChunkJob
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

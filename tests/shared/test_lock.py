@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.clock import iso
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import LockState, SessionLock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.errors import TransientError
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import LockState, SessionLock
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from shared.aws.retrying import Retrier
 from shared.aws.sqs import in_batches, queue_depth
 from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import AWS_ERRORS, is_retryable
+from shared.formats.messages import ChunkJob
 from shared.ledger import Ledger
 from shared.lock import SessionLock
-from shared.messages import ChunkJob
 from shared.session.metadata import add_fields, read_metadata
 
 if TYPE_CHECKING:

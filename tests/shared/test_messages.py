@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PermanentJobError
-from shared.messages import chunk_job, parse_job
+from shared.formats.messages import chunk_job, parse_job
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 AUDIO = "users/u/audio/sessions/s/chunk-007.webm"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.transcripts import ChunkTranscript, PartialAudio, Segment, Suppressed, Word
+from shared.formats.transcripts import ChunkTranscript, PartialAudio, Segment, Suppressed, Word
 
 
 def transcript(**changes: Any) -> ChunkTranscript:

@@ -15,7 +15,7 @@ from autoscaler.model import (
 )
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from autoscaler.simulate.world.agenda import moment_of
 from autoscaler.simulate.world.context import Surroundings
 from autoscaler.simulate.world.worker import Worker
 from autoscaler.simulate.world.zones import Zones
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 
 _LEAST_BILLED_SECONDS = 60
 _NOTICE_SECONDS = 120

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from autoscaler.simulate.world.agenda import moment_of
 from autoscaler.simulate.world.context import Surroundings
 from autoscaler.simulate.world.hand import Hand
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 
 
 class Worker:

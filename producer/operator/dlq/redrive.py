@@ -16,8 +16,8 @@ from producer.sending import Outgoing, send
 from shared.aws.sqs import BATCH
 from shared.clock import Clock
 from shared.errors import PermanentJobError
+from shared.formats.messages import ChunkJob, parse_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, parse_job
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from shared.errors import ScribefleetError
-from shared.messages import WireModel
+from shared.formats.messages import WireModel
 from shared.reports import BatchReport
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from producer.operator.reports.model import Reading, ReportUnreadableError, read_facts
 from shared.errors import AWS_ERRORS, error_code, is_missing
-from shared.layout import REPORTS_PREFIX
+from shared.formats.layout import REPORTS_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# As `shared.layout.report_stem` builds it. Instance ids hold a hyphen; the number of a copy is digits alone.
+# As `shared.formats.layout.report_stem` builds it. Instance ids hold a hyphen; the number of a copy is digits alone.
 _STEM = re.compile(r"batch-([0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{4})(?:-([A-Za-z0-9][A-Za-z0-9._-]*))?")
 _THREADS = 16  # within the pool of connections of the client
 

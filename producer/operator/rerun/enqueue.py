@@ -16,8 +16,8 @@ from producer.operator.sessions.history import history_key, keep
 from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, chunk_job
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from producer.operator.sessions.folder import SessionFolder
-from shared.layout import chunk_order
+from shared.formats.layout import chunk_order
 
 _PART: Final = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
 _MOST_CHUNKS: Final = 1_000_000

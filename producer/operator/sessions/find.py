@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from shared.errors import ConfigurationError
-from shared.layout import USERS_PREFIX, session_path
+from shared.formats.layout import USERS_PREFIX, session_path
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

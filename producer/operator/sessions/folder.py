@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from producer.operator.sessions.history import parse_history_key
-from shared.layout import chunk_order, parse_key
+from shared.formats.layout import chunk_order, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

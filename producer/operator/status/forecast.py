@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from producer.operator.status.model import FleetInstance, Overview, Unread
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
 from shared.settings import Settings
 
 # Seconds of audio in a second. What tells less is no slow worker but a strange heartbeat.

@@ -8,9 +8,9 @@ from pydantic import AwareDatetime
 from producer.operator.reports.model import ErrorFacts
 from producer.operator.reports.store import ReadReport
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.messages import WireModel
 from shared.lock import LockState
-from shared.messages import WireModel
 from shared.ticks import LastTick
 
 

@@ -21,9 +21,9 @@ from shared.aws import clients
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.layout import PENDING_JOBS_KEY
 from shared.instances import FLEET_TAG, owned_since, run_start, tags_of
-from shared.layout import PENDING_JOBS_KEY
 from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock
 from shared.settings import Settings

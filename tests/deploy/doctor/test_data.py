@@ -2,7 +2,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from deploy.doctor import data
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import SessionLock
 
 if TYPE_CHECKING:

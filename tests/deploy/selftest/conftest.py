@@ -12,9 +12,9 @@ from autoscaler.tick import Autoscaler
 from deploy.clients import Clients, aws_clients
 from deploy.selftest.run import Options, Parts, SelfTest, make_parts
 from producer.scan.scan import Scanner
+from shared.formats.messages import ChunkJob, parse_job
 from shared.instances import FLEET_TAG
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, parse_job
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from autoscaler.model import Instance, Observation
 from deploy.selftest.stage import Look, Step, stage_of
 from shared.aws.sqs import QueueDepth
-from shared.heartbeat import Heartbeat, WorkerState
+from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.lock import Holder, LockState
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

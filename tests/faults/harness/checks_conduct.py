@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from shared.layout import LOCK_KEY, REPORTS_PREFIX, parse_key, session_path
+from shared.formats.layout import LOCK_KEY, REPORTS_PREFIX, parse_key, session_path
 from shared.reports import BatchReport
 from tests.faults.harness.evidence import Evidence, lost_answer, successes
 from tests.faults.harness.journal import Entry

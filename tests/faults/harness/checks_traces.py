@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from shared.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, parse_key
+from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, REPORTS_PREFIX, parse_key
 from tests.faults.harness.evidence import Evidence, is_recorder
 
 _WRITES: Final = frozenset({"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjects", "s3:CopyObject"})

@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from shared.layout import TRANSCRIPT_NAMES
+from shared.formats.layout import TRANSCRIPT_NAMES
+from shared.formats.transcripts import ChunkTranscript, Word
 from shared.session.transcript import SessionTranscript, from_json
-from shared.transcripts import ChunkTranscript, Word
 from tests.faults.harness.audio import CHUNK_SECONDS, SLOT_SECONDS
 from tests.faults.harness.evidence import Chunk, Evidence
 

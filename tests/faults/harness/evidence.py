@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from shared.aws.sqs import QueueDepth
-from shared.layout import transcript_key
+from shared.formats.layout import transcript_key
 from tests.faults.harness.journal import Entry
 from tests.faults.harness.recorder import Hold
 

@@ -17,8 +17,8 @@ import structlog
 from consumer.model.failures import OutOfMemoryError, model_errors
 from consumer.model.transcriber import Aborted, Speech, TranscriberBrokenError, Transcription
 from shared.clock import Clock
+from shared.formats.transcripts import Segment, Word
 from shared.setting_groups import ModelSettings
-from shared.transcripts import Segment, Word
 from tests.faults.harness.audio import SLOT_SECONDS, Slot, is_coded, read_slots
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import LockState, SessionLock
 from shared.settings import Settings
 

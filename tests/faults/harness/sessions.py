@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from shared.layout import TRANSCRIPT_NAMES, metadata_key, session_path, transcript_key
+from shared.formats.layout import TRANSCRIPT_NAMES, metadata_key, session_path, transcript_key
 from tests.faults.harness.audio import SLOT_SECONDS, coded_chunk, words_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from shared.aws.sqs import queue_depth
-from shared.messages import chunk_job
+from shared.formats.messages import chunk_job
 from tests.faults.harness.evidence import is_recorder
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.processes import NotInTimeError

@@ -6,7 +6,7 @@ from functools import partial
 from signal import SIGKILL
 from typing import Final
 
-from shared.layout import metadata_key
+from shared.formats.layout import metadata_key
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import Kill, Order, Then
 from tests.faults.harness.fleet import Fleet

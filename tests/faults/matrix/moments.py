@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from shared.layout import METADATA_NAME, REPORTS_PREFIX
+from shared.formats.layout import METADATA_NAME, REPORTS_PREFIX
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import Effect
 from tests.faults.harness.fleet import Fleet

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from shared.aws.sqs import queue_depth
-from shared.layout import metadata_key
+from shared.formats.layout import metadata_key
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import DENIED, Kill, Then
 from tests.faults.harness.fleet import Fleet

@@ -6,7 +6,7 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 from threading import Event
 from typing import Final
 
-from shared.layout import transcript_key
+from shared.formats.layout import transcript_key
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import Kill, Then
 from tests.faults.harness.fleet import Fleet

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from deploy.local.cloud import EmbeddedCloudError
-from shared.layout import transcript_key
+from shared.formats.layout import transcript_key
 from tests.faults.harness.audio import coded_chunk
 from tests.faults.harness.call import Call
 from tests.faults.harness.fleet import Fleet

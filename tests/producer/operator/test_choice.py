@@ -8,7 +8,7 @@ from producer.operator.cancel import candidates
 from producer.operator.rerun.selection import Wanted, choose, parse_chunks, ranges
 from producer.operator.sessions.folder import SessionFolder, Stored
 from producer.operator.sessions.history import history_key
-from shared.layout import parse_key
+from shared.formats.layout import parse_key
 
 PATH = "users/u/audio/sessions/s"
 EARLY, LATE = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)

@@ -20,8 +20,8 @@ from producer.operator.dlq.receive import Held, hidden_elsewhere, holding
 from producer.operator.dlq.redrive import Redriven, Redriver
 from shared.aws.sqs import QueueDepth, queue_depth
 from shared.clock import SystemClock
+from shared.formats.messages import ChunkJob, chunk_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, chunk_job
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

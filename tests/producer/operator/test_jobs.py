@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 from producer.operator.jobs import job_of, jobs
 from shared.clock import SystemClock
 from shared.errors import LedgerError
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.messages import chunk_job
 from shared.ledger import Ledger
-from shared.messages import chunk_job
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

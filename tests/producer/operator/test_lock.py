@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from producer.operator.lock import hold
 from producer.operator.lock import lock as command
 from shared.clock import SystemClock
-from shared.layout import LOCK_KEY
+from shared.formats.layout import LOCK_KEY
 from shared.lock import SessionLock
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from producer.operator.lock import lock
 from producer.operator.rerun.cli import rerun
 from recorded_calls import record_actions
 from shared.clock import SystemClock
+from shared.formats.messages import chunk_job
 from shared.lock import SessionLock
-from shared.messages import chunk_job
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

@@ -21,9 +21,9 @@ from producer.operator.rerun.selection import Wanted, choose
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import SystemClock
 from shared.errors import LedgerError
-from shared.layout import session_path
+from shared.formats.layout import session_path
+from shared.formats.messages import ChunkJob, parse_job
 from shared.ledger import Ledger
-from shared.messages import ChunkJob, parse_job
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

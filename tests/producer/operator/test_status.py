@@ -23,9 +23,9 @@ from producer.operator.status.view import screen
 from producer.scan.scan import Scanner
 from shared.clock import iso
 from shared.errors import ScribefleetError
-from shared.heartbeat import Heartbeat
+from shared.formats.heartbeat import Heartbeat
+from shared.formats.layout import session_path
 from shared.instances import FLEET_TAG, STARTED_AT_TAG
-from shared.layout import session_path
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.ticks import TICK_KEY, LastTick

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from shared.aws.clients import s3_client
 from shared.errors import TransientError
-from shared.layout import TRANSCRIPT_NAMES, session_path
+from shared.formats.layout import TRANSCRIPT_NAMES, session_path
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import list_folder
 

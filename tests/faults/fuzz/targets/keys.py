@@ -11,7 +11,7 @@ from producer.operator.sessions.find import Session, SessionUnknownError, parse_
 from producer.operator.sessions.history import history_key, parse_history_key
 from producer.scan.gaps import ScanTally, compare
 from shared.errors import PermanentJobError
-from shared.layout import (
+from shared.formats.layout import (
     AUDIO_EXTENSIONS,
     MAX_KEY_BYTES,
     METADATA_NAME,
@@ -23,7 +23,7 @@ from shared.layout import (
     sibling_audio_keys,
     transcript_key,
 )
-from shared.messages import chunk_job, parse_job
+from shared.formats.messages import chunk_job, parse_job
 from tests.faults.fuzz.fixed import AT, BUCKET
 from tests.faults.fuzz.target import Target, require
 

@@ -21,9 +21,9 @@ from autoscaler.planning.plan import plan
 from autoscaler.record_store import RecordStore
 from producer.operator.jobs import all_jobs, listing
 from shared.aws.sqs import QueueDepth
+from shared.formats.messages import chunk_job
 from shared.ledger import Ledger
 from shared.lock import LockState
-from shared.messages import chunk_job
 from shared.ticks import TICK_KEY
 from tests.faults.fuzz.fixed import AT, BUCKET, SETTINGS, FixedClock
 from tests.faults.fuzz.strategies import json_bytes

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from producer.operator.dlq.message import Filter, filter_of, read_letter
-from shared.messages import chunk_job
+from shared.formats.messages import chunk_job
 from tests.faults.fuzz.fixed import AT, BUCKET
 from tests.faults.fuzz.strategies import anything, json_bytes
 from tests.faults.fuzz.target import Target, require

@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 
 from consumer.sessions.hints import SessionHints
 from shared.aws.retrying import Retrier
-from shared.messages import chunk_job
+from shared.formats.messages import chunk_job
 from shared.session.metadata import add_fields, read_metadata
 from tests.faults.fuzz.fixed import AT, BUCKET, FixedClock
 from tests.faults.fuzz.store import OneObject

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from shared.errors import PermanentJobError
-from shared.layout import parse_key, session_path, transcript_key
+from shared.formats.layout import parse_key, session_path, transcript_key
 
 MESSAGE_VERSION: Final = 1
 # More than any object of S3 has, and few enough digits for the ledger: DynamoDB takes 38.
