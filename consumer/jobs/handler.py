@@ -28,8 +28,8 @@ from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, Transie
 from shared.formats.messages import ChunkJob, parse_job
 from shared.formats.transcripts import ChunkTranscript
 from shared.ledger import Ledger
-from shared.notify import Notifier, nobody
-from shared.reports import ReportError
+from shared.reporting.notify import Notifier, nobody
+from shared.reporting.reports import ReportError
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ alarm on the dead-letter queue does.
 import threading
 from typing import Final
 
-from shared.notify import Notifier, dead_letters
-from shared.reports import ReportError
+from shared.reporting.notify import Notifier, dead_letters
+from shared.reporting.reports import ReportError
 
 INTERVAL_SECONDS: Final = 60.0
 # As many as a message names the reasons of at most; beyond it the alarm has long rung.

@@ -29,7 +29,7 @@ from consumer.sessions.hints import SessionHints
 from shared.background import repeating
 from shared.errors import AWS_ERRORS, error_code, is_retryable
 from shared.formats.heartbeat import WorkerState
-from shared.run_timeline import Phase
+from shared.reporting.timeline import Phase
 
 log = structlog.get_logger()
 

@@ -39,7 +39,7 @@ from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError
 from shared.ledger import Ledger
 from shared.metrics import write_line
-from shared.notify import Notifier
+from shared.reporting.notify import Notifier
 from shared.setting_groups import ModelSettings
 from shared.settings import Settings
 

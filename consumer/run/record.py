@@ -9,7 +9,7 @@ from consumer.host.instance import InstanceRun
 from shared.clock import human_duration, iso
 from shared.formats.layout import chunk_order
 from shared.formats.messages import ChunkJob
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     Gpu,
     Performance,
@@ -21,7 +21,7 @@ from shared.reports import (
     cost_usd,
     execution,
 )
-from shared.run_timeline import Outcome, Phase, RunTimeline
+from shared.reporting.timeline import Outcome, Phase, RunTimeline
 
 # How a run ends: with nothing left to do, cut off by a request to stop, by a worker that broke, or before its work.
 Ending = Literal["ended", "interrupted", "crashed", "failed"]

@@ -17,9 +17,9 @@ from consumer.run.record import Ending, JobRecord, RunEnd, RunRecord, batch_repo
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.messages import WireModel
-from shared.notify import run_ended
-from shared.reports import BatchReport, ScanCounts, write_report
-from shared.run_timeline import Phase
+from shared.reporting.notify import run_ended
+from shared.reporting.reports import BatchReport, ScanCounts, write_report
+from shared.reporting.timeline import Phase
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,7 +19,7 @@ from consumer.jobs.handler import Worker
 from consumer.run.record import JobRecord
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
-from shared.notify import Notifier
+from shared.reporting.notify import Notifier
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder
 from shared.session.notice import notice_of

@@ -24,7 +24,7 @@ from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.formats.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
 from shared.ledger import Ledger
-from shared.reports import BatchReport
+from shared.reporting.reports import BatchReport
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

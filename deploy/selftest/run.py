@@ -17,7 +17,7 @@ from shared.errors import AWS_ERRORS, LedgerError, is_missing, is_retryable
 from shared.hearing import share_heard
 from shared.ledger import Ledger
 from shared.lock import SessionLock
-from shared.reports import cost_usd
+from shared.reporting.reports import cost_usd
 from shared.settings import Settings
 
 _LOOK_SECONDS: Final = 3.0

@@ -15,7 +15,7 @@ import structlog
 from producer.scan.unfinished import UnfinishedSession
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
-from shared.notify import Notifier
+from shared.reporting.notify import Notifier
 from shared.session.finalise import SessionFinaliser
 from shared.session.folder import SessionFolder
 from shared.session.notice import notice_of

@@ -9,7 +9,7 @@ from pydantic import Field
 from producer.scan.gaps import ScanTally, SessionGaps
 from shared.clock import human_duration, iso
 from shared.formats.messages import WireModel
-from shared.reports import cost_usd
+from shared.reporting.reports import cost_usd
 from shared.settings import Settings
 
 

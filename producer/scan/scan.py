@@ -21,7 +21,7 @@ from shared.clock import Clock, iso
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.ledger import Ledger
 from shared.lock import LockState, SessionLock
-from shared.reports import BatchReport, Performance, ScanCounts, execution, write_report
+from shared.reporting.reports import BatchReport, Performance, ScanCounts, execution, write_report
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Says to people outside the fleet that a session has its transcript, whoever has made it."""
 
-from shared.notify import Notification, session_completed
+from shared.reporting.notify import Notification, session_completed
 from shared.session.finalise import Finalised
 
 

@@ -8,8 +8,8 @@ from typing_extensions import override
 from consumer.model.transcriber import TranscriberBrokenError
 from consumer.run.dead_letter_notices import DeadLetterNotices
 from consumer.run.loop import WorkerBrokenError
-from shared.notify import Notification, Notifier
-from shared.reports import ReportError
+from shared.reporting.notify import Notification, Notifier
+from shared.reporting.reports import ReportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -64,7 +64,7 @@ def test_the_container_s_wheel_is_built_from_what_it_takes_alone(tmp_path: Path)
     subprocess.run(command, cwd=context, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("scribefleet-*.whl")
     with ZipFile(wheel) as content:
-        assert {"consumer/cli.py", "shared/templates/report.html.j2"} <= set(content.namelist())
+        assert {"consumer/cli.py", "shared/reporting/templates/report.html.j2"} <= set(content.namelist())
 
 
 def test_both_kinds_of_container_are_there_and_neither_runs_as_root() -> None:

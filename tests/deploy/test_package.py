@@ -156,7 +156,7 @@ def test_a_zip_holds_its_components_code_and_what_is_shared_and_no_other_part(
     found = names(archive)
     assert {name.split("/")[0] for name in found} == {HANDLERS[component].split(".")[0], "shared"}
     assert f"{HANDLERS[component].replace('.', '/')}.py" in found
-    assert {"shared/settings.py", "shared/templates/report.html.j2", "shared/py.typed"} <= set(found)
+    assert {"shared/settings.py", "shared/reporting/templates/report.html.j2", "shared/py.typed"} <= set(found)
     assert not [name for name in found if name.endswith("cli.py")]
     assert {Path(name).suffix or Path(name).name for name in found} <= {".py", ".j2", ".typed"}
 

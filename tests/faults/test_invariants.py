@@ -10,7 +10,7 @@ import pytest
 
 from shared.aws.sqs import QueueDepth
 from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
-from shared.reports import ReportError
+from shared.reporting.reports import ReportError
 from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
 from tests.faults.harness.audio import words_of

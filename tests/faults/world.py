@@ -9,7 +9,7 @@ from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.formats.layout import PENDING_JOBS_KEY, session_path, transcript_key
 from shared.formats.transcripts import ChunkTranscript, Segment, Word
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     ReportError,
     SessionOutcome,

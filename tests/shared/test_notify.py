@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 
 from sample_report_pages import sample_report
 from shared.aws.clients import sns_client
-from shared.notify import Event, Notification, Notifier, dead_letters, nobody, publication, run_ended, session_completed
-from shared.reports import ReportError, ReportStatus
+from shared.reporting.notify import (
+    Event,
+    Notification,
+    Notifier,
+    dead_letters,
+    nobody,
+    publication,
+    run_ended,
+    session_completed,
+)
+from shared.reporting.reports import ReportError, ReportStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

@@ -6,7 +6,7 @@ import pytest
 
 from headless_browser import visit
 from sample_report_pages import STATUSES, sample_report, sample_timeline
-from shared.reports import ReportStatus, render_html
+from shared.reporting.reports import ReportStatus, render_html
 
 
 @pytest.mark.parametrize("status", STATUSES)

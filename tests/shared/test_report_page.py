@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sample_report_pages import sample_report, sample_timeline
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     Gpu,
     Performance,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     Gpu,
     ReportError,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report_chart import chart
-from shared.run_timeline import Outcome, Phase, RunTimeline
+from shared.reporting.chart import chart
+from shared.reporting.timeline import Outcome, Phase, RunTimeline
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 Event = tuple[float, tuple[Outcome | None, Phase | None]]

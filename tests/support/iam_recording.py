@@ -24,7 +24,7 @@ from iam_gate import Call
 from sample_tree import add_session
 from shared.clock import SystemClock, iso
 from shared.lock import SessionLock
-from shared.reports import BatchReport, execution, write_report
+from shared.reporting.reports import BatchReport, execution, write_report
 
 BROKEN, GAP = "009", "010"
 _PATIENCE_SECONDS = 180  # a net for a broken fleet, not a measure

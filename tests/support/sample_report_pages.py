@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     Gpu,
     Performance,
@@ -14,7 +14,7 @@ from shared.reports import (
     TranscriptionCounts,
     execution,
 )
-from shared.run_timeline import Phase, RunTimeline
+from shared.reporting.timeline import Phase, RunTimeline
 
 STARTED: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECONDS: Final = 1200

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import iso
-from shared.reports import (
+from shared.reporting.reports import (
     BatchReport,
     Gpu,
     ReportError,

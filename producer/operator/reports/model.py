@@ -1,7 +1,7 @@
 """A batch report as far as it is understood: of this version, of an older one, or damaged.
 
 Reading never fails for what a report says, only for what is no JSON object. A part that is missing or makes no sense
-is unknown, and does not take its neighbours with it. The format is `shared.reports.BatchReport`.
+is unknown, and does not take its neighbours with it. The format is `shared.reporting.reports.BatchReport`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pydantic import (
 
 from shared.errors import ScribefleetError
 from shared.formats.messages import WireModel
-from shared.reports import BatchReport
+from shared.reporting.reports import BatchReport
 
 
 class ReportUnreadableError(ScribefleetError):

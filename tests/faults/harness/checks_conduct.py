@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from shared.formats.layout import LOCK_KEY, REPORTS_PREFIX, parse_key, session_path
-from shared.reports import BatchReport
+from shared.reporting.reports import BatchReport
 from tests.faults.harness.evidence import Evidence, lost_answer, successes
 from tests.faults.harness.journal import Entry
 from tests.faults.harness.recorder import Hold

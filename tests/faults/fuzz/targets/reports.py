@@ -11,7 +11,7 @@ from rich.console import Console
 from producer.operator.reports.model import Reading, ReportUnreadableError, read_facts
 from producer.operator.reports.store import ReadReport, ReportName
 from producer.operator.reports.view import report_screen, reports_table
-from shared.reports import BatchReport, Gpu, ReportError, SessionOutcome, execution
+from shared.reporting.reports import BatchReport, Gpu, ReportError, SessionOutcome, execution
 from tests.faults.fuzz.fixed import AT
 from tests.faults.fuzz.strategies import anything, json_bytes
 from tests.faults.fuzz.target import Target, require

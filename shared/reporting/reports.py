@@ -11,8 +11,8 @@ from shared.aws.storage import put_if_absent
 from shared.clock import human_duration, iso
 from shared.formats.layout import REPORTS_PREFIX, report_stem
 from shared.formats.messages import WireModel
-from shared.report_chart import chart
-from shared.run_timeline import RunTimeline
+from shared.reporting.chart import chart
+from shared.reporting.timeline import RunTimeline
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from shared.clock import human_duration
-from shared.run_timeline import Outcome, Phase, RunTimeline
+from shared.reporting.timeline import Outcome, Phase, RunTimeline
 
 # A phase's colour on the page, as a CSS class, and its name.
 _TONES: Final[Mapping[Phase, tuple[str, str]]] = {

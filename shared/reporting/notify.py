@@ -17,7 +17,7 @@ from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.layout import REPORTS_PREFIX
-from shared.reports import BatchReport, ReportError
+from shared.reporting.reports import BatchReport, ReportError
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What people read about runs: batch reports, their chart, and notifications."""
