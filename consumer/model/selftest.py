@@ -12,7 +12,7 @@ from consumer.media.decode import decode
 from consumer.model.transcriber import Speech, Transcriber
 from shared.clock import Clock
 from shared.errors import ScribefleetError
-from shared.hearing import share_heard
+from shared.session.matching import share_heard
 
 # Five seconds of the public-domain recording in samples/, as a browser's recorder wrote them.
 _CLIP: Final = Path(__file__).with_name("selftest.webm")

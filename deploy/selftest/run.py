@@ -14,10 +14,10 @@ from deploy.selftest.session import GAP, SAID, TrialSession, enqueue, gap_job, n
 from deploy.selftest.stage import Look, Stage, Step, stage_of
 from shared.clock import Clock, human_duration
 from shared.errors import AWS_ERRORS, LedgerError, is_missing, is_retryable
-from shared.hearing import share_heard
 from shared.ledger import Ledger
 from shared.lock import SessionLock
 from shared.reporting.reports import cost_usd
+from shared.session.matching import share_heard
 from shared.settings import Settings
 
 _LOOK_SECONDS: Final = 3.0

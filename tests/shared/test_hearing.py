@@ -1,6 +1,6 @@
 import pytest
 
-from shared.hearing import share_heard
+from shared.session.matching import share_heard
 
 SAID = ["it", "was", "the", "age", "of", "wisdom", "it", "was", "the", "age", "of", "foolishness"]
 
