@@ -15,7 +15,7 @@ from autoscaler.policy import Policy
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.messages import WireModel
-from shared.lock import LockState
+from shared.state.lock import LockState
 
 __all__ = [
     "Action",
@@ -46,7 +46,7 @@ class Instance:
 
     Attributes:
         launch_time: when its present or last run began, as EC2 says.
-        owned_since: when the autoscaler began that run; `None` when someone else did (rule: `shared.instances`).
+        owned_since: when the autoscaler began that run; `None` when someone else did (rule: `shared.state.instances`).
         hold: whether a person protects it from being started, stopped or rebooted.
         transition_reason: EC2's words for its last change of state, such as `User initiated (2026-03-01 12:00:05 GMT)`.
         stopped_at: when its last run ended, as those words say; `None` where they say no time.

@@ -15,10 +15,10 @@ from autoscaler.providers.contract import CapacityProvider
 from shared.aws.sqs import QueueDepth, queue_depth
 from shared.errors import AWS_ERRORS, LedgerError, error_code
 from shared.formats.heartbeat import Heartbeats
-from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
-from shared.ledger import Ledger
-from shared.lock import LockState, SessionLock
 from shared.settings import Settings
+from shared.state.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
+from shared.state.ledger import Ledger
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -15,8 +15,8 @@ from pydantic import AwareDatetime
 from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.messages import WireModel
-from shared.lock import LockState
-from shared.ticks import LastTick
+from shared.state.last_tick import LastTick
+from shared.state.lock import LockState
 
 NO_CAPACITY = "InsufficientInstanceCapacity"
 # A start is billed for a minute at least (EC2 pricing, "On-Demand").

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from autoscaler.record import TickRecord
 from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
-from shared.ticks import TICK_KEY, tick_item
+from shared.state.last_tick import TICK_KEY, tick_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

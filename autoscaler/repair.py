@@ -11,7 +11,7 @@ import structlog
 from autoscaler.model import Outcome
 from shared.clock import iso
 from shared.errors import AWS_ERRORS, error_code
-from shared.instances import REBOOTED_TAG, SUSPECT_TAG
+from shared.state.instances import REBOOTED_TAG, SUSPECT_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -36,9 +36,9 @@ from autoscaler.result import TickResult
 from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
 from shared.clock import Clock
 from shared.errors import LedgerError
-from shared.ledger import Ledger
-from shared.lock import LockState, SessionLock
 from shared.settings import Settings
+from shared.state.ledger import Ledger
+from shared.state.lock import LockState, SessionLock
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from autoscaler.providers.contract import ALREADY_STARTED, HELD, NOT_RUNNING, Si
 from autoscaler.providers.refusals import Refusal, code_of, refusal
 from shared.clock import iso
 from shared.errors import AWS_ERRORS
-from shared.instances import HOLD_TAG, STARTED_AT_TAG, tags_of
+from shared.state.instances import HOLD_TAG, STARTED_AT_TAG, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -12,7 +12,7 @@ from autoscaler.simulate.world.fleet import Fleet
 from autoscaler.simulate.world.jobs import Counts
 from autoscaler.simulate.world.live import LiveSessions
 from shared.clock import Clock
-from shared.lock import LockState
+from shared.state.lock import LockState
 
 _EMPTY_RECEIVE_SECONDS = 2.0  # `autoscaler.probe` waits so long for a message
 

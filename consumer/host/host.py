@@ -12,8 +12,8 @@ from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from shared.aws import clients
 from shared.clock import Clock
-from shared.lock import LockState, SessionLock
 from shared.settings import HostSettings
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ import structlog
 from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
 from shared.errors import AWS_ERRORS, error_code
-from shared.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
+from shared.state.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -18,9 +18,9 @@ from consumer.host.imds import instance_identity
 from consumer.host.instance import WorkerInstance
 from shared.aws import clients
 from shared.clock import Clock, SystemClock
-from shared.lock import LockState
 from shared.logs import configure_logging
 from shared.settings import load_host_settings
+from shared.state.lock import LockState
 
 log = structlog.get_logger()
 

@@ -27,10 +27,10 @@ from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
 from shared.formats.messages import ChunkJob, parse_job
 from shared.formats.transcripts import ChunkTranscript
-from shared.ledger import Ledger
 from shared.reporting.notify import Notifier, nobody
 from shared.reporting.reports import ReportError
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

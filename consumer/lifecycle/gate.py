@@ -8,7 +8,7 @@ import structlog
 
 from consumer.lifecycle.stop_request import StopRequest
 from shared.clock import Clock
-from shared.lock import LockState
+from shared.state.lock import LockState
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.background import repeating
 from shared.clock import Clock
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 
 class Heart:

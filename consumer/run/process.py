@@ -37,11 +37,11 @@ from shared.aws import clients
 from shared.aws.retrying import Retrier
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError
-from shared.ledger import Ledger
 from shared.metrics import write_line
 from shared.reporting.notify import Notifier
 from shared.setting_groups import ModelSettings
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from deploy.doctor.examination import Fleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.layout import LOCK_KEY
-from shared.lock import LockState, SessionLock
+from shared.state.lock import LockState, SessionLock
 
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 # Reads all holds that an object has, however old they are.

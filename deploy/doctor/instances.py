@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy.doctor.examination import Fleet
 from deploy.doctor.finding import Finding, failure, ok, warning
-from shared.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
+from shared.state.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

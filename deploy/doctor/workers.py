@@ -12,9 +12,9 @@ from deploy.doctor.finding import Finding, failure, ok, unknown, warning
 from deploy.doctor.instances import FIRST_BOOT, instances_of
 from shared.clock import human_duration
 from shared.formats.heartbeat import Heartbeat
-from shared.instances import owned_since, tags_of
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.instances import owned_since, tags_of
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

@@ -23,8 +23,8 @@ from producer.scan.gaps import SessionGaps
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.formats.layout import PENDING_JOBS_KEY, REPORTS_PREFIX, transcript_key
-from shared.ledger import Ledger
 from shared.reporting.reports import BatchReport
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

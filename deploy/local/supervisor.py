@@ -20,7 +20,7 @@ from deploy.local.cloud import REGION, EmbeddedCloud
 from deploy.local.metadata_service import metadata_service
 from deploy.local.processes import clean_environment, end, start_tethered
 from shared.background import repeating
-from shared.instances import STARTED_AT_TAG, tags_of
+from shared.state.instances import STARTED_AT_TAG, tags_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef

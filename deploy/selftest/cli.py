@@ -20,10 +20,10 @@ from deploy.selftest.cleaning import Cleaned, Cleaner
 from deploy.selftest.run import Options, Result, SelfTest, make_parts
 from deploy.selftest.session import SAID, TrialSession, new_session
 from shared.clock import SystemClock, human_duration
-from shared.ledger import Ledger
-from shared.lock import SessionLock
 from shared.logs import configure_logging
 from shared.settings import Settings
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 _EXIT_INTERRUPTED: Final = 130
 _SCANNER_OUTPUT: Final = "ScannerFunctionName"

@@ -14,11 +14,11 @@ from deploy.selftest.session import GAP, SAID, TrialSession, enqueue, gap_job, n
 from deploy.selftest.stage import Look, Stage, Step, stage_of
 from shared.clock import Clock, human_duration
 from shared.errors import AWS_ERRORS, LedgerError, is_missing, is_retryable
-from shared.ledger import Ledger
-from shared.lock import SessionLock
 from shared.reporting.reports import cost_usd
 from shared.session.matching import share_heard
 from shared.settings import Settings
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 _LOOK_SECONDS: Final = 3.0
 # A step that lasts this long is explained: by what the autoscaler would do now, and why.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.formats.layout import USERS_PREFIX, session_path, transcript_key
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

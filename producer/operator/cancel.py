@@ -20,7 +20,7 @@ from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.formats.layout import chunk_order
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 _LEDGER_THREADS = 16
 

@@ -18,7 +18,7 @@ from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError
 from shared.formats.layout import USERS_PREFIX, chunk_order, is_chunk
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -1,6 +1,6 @@
 """`scribefleet lock`: shows who holds the lock of live sessions, holds it by hand, and takes it away from others.
 
-The lock itself is `shared.lock`'s business; recorders and workers know nothing of these commands.
+The lock itself is `shared.state.lock`'s business; recorders and workers know nothing of these commands.
 """
 
 import signal
@@ -16,8 +16,8 @@ from producer.operator.console import begin, say, say_json
 from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
 from shared.errors import AWS_ERRORS, TransientError, error_code, is_retryable
-from shared.lock import Holder, LockState, SessionLock
 from shared.settings import Settings
+from shared.state.lock import Holder, LockState, SessionLock
 
 _EXIT_INTERRUPTED: Final = 130
 

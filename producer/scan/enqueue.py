@@ -18,8 +18,8 @@ from shared.aws.sqs import BATCH, queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.ledger import Claim, Ledger
 from shared.settings import Settings
+from shared.state.ledger import Claim, Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -19,10 +19,10 @@ from producer.scan.unfinished import MOST, UnfinishedSession
 from shared.aws import clients
 from shared.clock import Clock, iso
 from shared.formats.layout import PENDING_JOBS_KEY
-from shared.ledger import Ledger
-from shared.lock import LockState, SessionLock
 from shared.reporting.reports import BatchReport, Performance, ScanCounts, execution, write_report
 from shared.settings import Settings
+from shared.state.ledger import Ledger
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

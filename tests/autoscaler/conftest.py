@@ -11,8 +11,8 @@ from botocore.compat import HTTPHeaders
 
 from shared.clock import iso
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.instances import FLEET_TAG, STARTED_AT_TAG
-from shared.ledger import Ledger
+from shared.state.instances import FLEET_TAG, STARTED_AT_TAG
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

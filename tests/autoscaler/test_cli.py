@@ -13,7 +13,7 @@ from autoscaler.cli import autoscale
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
 from shared.formats.layout import LOCK_KEY
-from shared.instances import STARTED_AT_TAG
+from shared.state.instances import STARTED_AT_TAG
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto

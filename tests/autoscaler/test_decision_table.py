@@ -26,7 +26,7 @@ from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 PAGE = Path(__file__).parents[2] / "docs" / "autoscaler.md"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

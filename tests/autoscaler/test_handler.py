@@ -14,8 +14,8 @@ from autoscaler.handler import Handler
 from shared.aws.clients import s3_client
 from shared.errors import ConfigurationError, InstanceError
 from shared.formats.layout import LOCK_KEY
-from shared.instances import STARTED_AT_TAG
-from shared.lock import SessionLock
+from shared.state.instances import STARTED_AT_TAG
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto, Refuse

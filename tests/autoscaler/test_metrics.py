@@ -14,7 +14,7 @@ from autoscaler.metrics import metric_lines
 from autoscaler.model import Decision, Instance, Observation, Outcome, Plan, Policy
 from autoscaler.result import TickResult
 from shared.aws.sqs import QueueDepth
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PAGE = Path(__file__).parents[2] / "docs" / "autoscaler.md"

@@ -7,9 +7,9 @@ import pytest
 
 from autoscaler.observe import Observer
 from shared.aws.sqs import QueueDepth
-from shared.instances import HOLD_TAG, STARTED_AT_TAG
-from shared.ledger import Ledger
-from shared.lock import SessionLock
+from shared.state.instances import HOLD_TAG, STARTED_AT_TAG
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from shared.settings import Settings

@@ -21,7 +21,7 @@ from autoscaler.planning.plan import plan
 from autoscaler.policy import QuietHours
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

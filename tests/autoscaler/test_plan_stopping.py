@@ -14,7 +14,7 @@ from autoscaler.model import (
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import WorkerState
-from shared.lock import LockState
+from shared.state.lock import LockState
 from situations import NOW, POLICY, ago, beat, decide, instance, stopped, theirs
 
 

@@ -9,7 +9,7 @@ from botocore.config import Config
 from autoscaler.model import Outcome
 from autoscaler.providers.choose import ALREADY_STARTED, DryRunPool, InstancePool
 from shared.clock import iso
-from shared.instances import STARTED_AT_TAG, owned_since
+from shared.state.instances import STARTED_AT_TAG, owned_since
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -13,7 +13,7 @@ from autoscaler.providers.group import (
     AutoScalingGroup,
 )
 from capacity_sites import ScriptedGroupSite, at_work, seen, startable
-from shared.instances import FLEET_TAG, GROUP_TAG
+from shared.state.instances import FLEET_TAG, GROUP_TAG
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -9,7 +9,7 @@ from autoscaler.model import Outcome
 from autoscaler.providers.choose import ALREADY_STARTED, InstancePool
 from autoscaler.providers.contract import HELD
 from scripted_cloud import Fault, ScriptedEc2
-from shared.instances import HOLD_TAG, STARTED_AT_TAG, owned_since
+from shared.state.instances import HOLD_TAG, STARTED_AT_TAG, owned_since
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -10,7 +10,7 @@ import pytest
 from autoscaler.model import Decision, Sighting
 from autoscaler.probe import QueueProbe
 from autoscaler.tick import Autoscaler
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto, Refuse

@@ -20,7 +20,7 @@ from capacity_sites import (
     startable,
 )
 from shared.aws.clients import autoscaling_client
-from shared.instances import FLEET_TAG, HOLD_TAG
+from shared.state.instances import FLEET_TAG, HOLD_TAG
 from simulated_site import SimulatedSite
 
 if TYPE_CHECKING:

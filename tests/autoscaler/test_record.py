@@ -12,7 +12,7 @@ from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sigh
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

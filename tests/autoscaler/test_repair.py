@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.tick import Autoscaler
-from shared.instances import HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG
+from shared.state.instances import HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto, Refuse

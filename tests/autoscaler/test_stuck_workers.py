@@ -11,7 +11,7 @@ from autoscaler.planning.plan import plan
 from autoscaler.planning.status import Standing, standing
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import LockState
+from shared.state.lock import LockState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy(

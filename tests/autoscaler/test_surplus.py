@@ -13,7 +13,7 @@ from autoscaler.model import Instance, Observation, Plan, Policy, StopInstance, 
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SPAN = timedelta(minutes=15)

@@ -7,8 +7,8 @@ import pytest
 
 from autoscaler.record_store import RecordStore
 from autoscaler.tick import Autoscaler
-from shared.lock import SessionLock
-from shared.ticks import LastTick, last_tick
+from shared.state.last_tick import LastTick, last_tick
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.autoscaler.conftest import PoolOnMoto

@@ -34,11 +34,11 @@ from shared.aws.retrying import Retrier
 from shared.clock import iso
 from shared.formats.messages import ChunkJob, chunk_job
 from shared.formats.transcripts import Segment, Word
-from shared.instances import STARTED_AT_TAG
-from shared.ledger import Ledger
-from shared.lock import SessionLock
 from shared.setting_groups import ModelSettings
 from shared.settings import Settings
+from shared.state.instances import STARTED_AT_TAG
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
-from shared.lock import Holder, LockState, SessionLock
+from shared.state.lock import Holder, LockState, SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

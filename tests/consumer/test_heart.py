@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from consumer.lifecycle.heartbeat import Heart
 from shared.formats.heartbeat import Heartbeat
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -13,7 +13,7 @@ from consumer.host.instance import WorkerInstance
 from scripted_cloud import aws_error
 from shared.aws.clients import autoscaling_client
 from shared.clock import iso
-from shared.instances import HOLD_TAG, STARTED_AT_TAG
+from shared.state.instances import HOLD_TAG, STARTED_AT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
 from consumer.host.stop_host import stop_host, stop_when_free
 from shared.aws.clients import autoscaling_client
-from shared.instances import HOLD_TAG
-from shared.lock import SessionLock
 from shared.setting_groups import ENV_PREFIX
+from shared.state.instances import HOLD_TAG
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from botocore.retries.standard import RetryQuotaChecker
 
 from autoscaler.deadline import TICK_SECONDS
 from shared.aws.timeouts import PATIENCE
-from shared.ledger import _REST_SECONDS
+from shared.state.ledger import _REST_SECONDS
 
 
 def test_the_table_of_clients_is_up_to_date() -> None:

@@ -14,7 +14,7 @@ from deploy.local.fill import Options, stack_parameters
 from deploy.local.lambdas import LambdaRuntime, deployed_functions
 from deploy.local.supervisor import Supervisor
 from shared.clock import SystemClock
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from shared.ledger import CLAIM_LASTS
+from shared.state.ledger import CLAIM_LASTS
 from tests.faults.harness.journal import Journal
 from tests.faults.harness.outcome import Outcome
 from tests.faults.harness.table import to_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.lock import LockState
+from shared.state.lock import LockState
 from tests.faults.harness.crew import Exit
 from tests.faults.harness.dead_letters import DeadLetters
 from tests.faults.harness.fleet import Fleet, NotSettledError, fleet

@@ -23,9 +23,9 @@ COMPONENTS = {"producer": "scanner", "autoscaler": "autoscaler", "consumer": "wo
 # Calls of shared/ that no component makes, and who does.
 OTHERS_CALLS = {
     Use(
-        "shared/ledger_table.py", "dynamodb", "Query"
+        "shared/state/ledger_table.py", "dynamodb", "Query"
     ): "people's commands look at a session's jobs with their own permissions",
-    Use("shared/lock.py", "s3", "DeleteObject"): "recorders release the lock with their own permissions",
+    Use("shared/state/lock.py", "s3", "DeleteObject"): "recorders release the lock with their own permissions",
 }
 
 

@@ -16,8 +16,8 @@ from producer.scan.scan import Scanner, ScanResult
 from shared.aws.clients import sns_client
 from shared.formats.layout import session_path
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.ledger import Ledger
 from shared.session.transcript import assemble
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from producer.handler import handler
 from producer.scan.scan import Scanner
 from shared.formats.messages import ChunkJob, parse_job
-from shared.ledger import Ledger
-from shared.lock import SessionLock
 from shared.settings import Settings
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

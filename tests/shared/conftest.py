@@ -17,7 +17,7 @@ from shared.aws import clients
 from shared.aws.clients import s3_client
 from shared.aws.timeouts import PATIENCE, Name, Patience
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

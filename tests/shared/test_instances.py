@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.clock import iso
-from shared.instances import STARTED_AT_TAG, owned_since, run_start, started_at, tags_of
+from shared.state.instances import STARTED_AT_TAG, owned_since, run_start, started_at, tags_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OURS = {STARTED_AT_TAG: iso(AT)}

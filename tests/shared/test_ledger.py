@@ -11,7 +11,7 @@ from shared.clock import iso
 from shared.errors import LedgerError
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.messages import ChunkJob
-from shared.ledger import CLAIM_LASTS, Claim, Ledger
+from shared.state.ledger import CLAIM_LASTS, Claim, Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -9,7 +9,7 @@ import pytest
 
 from shared.clock import iso
 from shared.formats.layout import LOCK_KEY
-from shared.lock import LockState, SessionLock
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -16,9 +16,9 @@ from shared.aws.sqs import in_batches, queue_depth
 from shared.aws.storage import put_if_absent, put_if_unchanged
 from shared.errors import AWS_ERRORS, is_retryable
 from shared.formats.messages import ChunkJob
-from shared.ledger import Ledger
-from shared.lock import SessionLock
 from shared.session.metadata import add_fields, read_metadata
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

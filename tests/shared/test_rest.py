@@ -12,7 +12,7 @@ from scripted_server import PASS, SILENCE
 from shared.aws.circuit_breaker import Rest, RestingError
 from shared.aws.timeouts import Name, Patience
 from shared.formats.messages import ChunkJob
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.errors import LedgerError
-from shared.ticks import TICK_KEY, LastTick, last_tick
+from shared.state.last_tick import TICK_KEY, LastTick, last_tick
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

@@ -13,7 +13,7 @@ from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
 from scripted_cloud import FLEET, Fault, ScriptedEc2, aws_error
 from scripted_group import ScriptedGroup
-from shared.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
+from shared.state.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -16,7 +16,7 @@ from autoscaler.model import Decision, Outcome, Policy, StartInstance, StopInsta
 from autoscaler.result import TickResult
 from fleet_world import STEP, Worker, World
 from scripted_cloud import Fault
-from shared.instances import HOLD_TAG
+from shared.state.instances import HOLD_TAG
 from world_eyes import Blindness, Watched
 
 LIMIT = timedelta(minutes=3)

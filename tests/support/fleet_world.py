@@ -14,7 +14,7 @@ from scripted_cloud import Host, ScriptedEc2
 from scripted_group import ScriptedGroup
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.instances import GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
+from shared.state.instances import GROUP_TAG, HOLD_TAG, STARTED_AT_TAG, owned_since
 
 STEP = 20  # seconds: one long poll
 LEASE = timedelta(seconds=120)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from iam_fleet import GuardedFleet
 from shared.errors import error_code
-from shared.instances import FLEET_TAG, STARTED_AT_TAG
+from shared.state.instances import FLEET_TAG, STARTED_AT_TAG
 
 
 def attempt_all(fleet: GuardedFleet) -> dict[str, str]:

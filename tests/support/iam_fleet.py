@@ -20,7 +20,7 @@ from iam_emulator import GuardedCloud, in_emulators_words
 from iam_evaluator import Statement, listed
 from iam_gate import Gate, standing
 from shared.clock import SystemClock
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient

@@ -23,8 +23,8 @@ from iam_fleet import GuardedFleet
 from iam_gate import Call
 from sample_tree import add_session
 from shared.clock import SystemClock, iso
-from shared.lock import SessionLock
 from shared.reporting.reports import BatchReport, execution, write_report
+from shared.state.lock import SessionLock
 
 BROKEN, GAP = "009", "010"
 _PATIENCE_SECONDS = 180  # a net for a broken fleet, not a measure

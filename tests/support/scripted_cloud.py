@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from shared.instances import FLEET_TAG
+from shared.state.instances import FLEET_TAG
 
 FLEET = "fleet"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scripted_cloud import Fault, ScriptedEc2, aws_error
-from shared.instances import GROUP_TAG
+from shared.state.instances import GROUP_TAG
 
 
 @dataclass(slots=True)

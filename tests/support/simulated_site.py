@@ -15,8 +15,8 @@ from autoscaler.simulate.world.live import LiveSessions
 from autoscaler.simulate.world.rules import Bounds, Watch
 from autoscaler.simulate.world.waits import Waits
 from scripted_cloud import FLEET
-from shared.instances import FLEET_TAG, HOLD_TAG
 from shared.settings import Settings
+from shared.state.instances import FLEET_TAG, HOLD_TAG
 
 _NO_CLOUD = ("bucket", "jobs_queue_url", "priority_queue_url", "dead_letter_queue_url", "table_name")
 

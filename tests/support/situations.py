@@ -16,7 +16,7 @@ from autoscaler.model import (
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 # 200 jobs x 5 s / 20 = 50 s of work: what one instance drains in the target time.

@@ -17,8 +17,8 @@ from fleet_world import World
 from scripted_cloud import FLEET, Host
 from shared.aws.sqs import QueueDepth
 from shared.errors import LedgerError
-from shared.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since
-from shared.lock import Holder, LockState
+from shared.state.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since
+from shared.state.lock import Holder, LockState
 
 _ALIVE = {"pending", "running", "stopping", "stopped"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from autoscaler.simulate.world.agenda import Agenda, moment_of
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 
 class LiveSessions:

@@ -23,8 +23,8 @@ from producer.operator.dlq.redrive import Redriven, Redriver, by_reason
 from shared.aws import clients
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock, SystemClock
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

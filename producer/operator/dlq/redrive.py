@@ -17,8 +17,8 @@ from shared.aws.sqs import BATCH
 from shared.clock import Clock
 from shared.errors import PermanentJobError
 from shared.formats.messages import ChunkJob, parse_job
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

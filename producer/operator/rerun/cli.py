@@ -17,8 +17,8 @@ from producer.operator.sessions.history import remove
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import LedgerError
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,8 +17,8 @@ from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.formats.messages import ChunkJob
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,8 +10,8 @@ from producer.operator.reports.store import ReadReport
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.messages import WireModel
-from shared.lock import LockState
-from shared.ticks import LastTick
+from shared.state.last_tick import LastTick
+from shared.state.lock import LockState
 
 
 @dataclass(frozen=True, slots=True)

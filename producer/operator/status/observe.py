@@ -23,11 +23,11 @@ from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.layout import PENDING_JOBS_KEY
-from shared.instances import FLEET_TAG, owned_since, run_start, tags_of
-from shared.ledger import Ledger
-from shared.lock import LockState, SessionLock
 from shared.settings import Settings
-from shared.ticks import last_tick
+from shared.state.instances import FLEET_TAG, owned_since, run_start, tags_of
+from shared.state.last_tick import last_tick
+from shared.state.ledger import Ledger
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 from deploy.doctor import data
 from shared.formats.layout import LOCK_KEY
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient, Seen

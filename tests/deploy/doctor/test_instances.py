@@ -6,8 +6,8 @@ import pytest
 from deploy.doctor.instances import instance_findings, look_at_instances
 from deploy.doctor.workers import look_at_workers, model_finding, worker_finding
 from shared.formats.heartbeat import Heartbeat
-from shared.instances import FLEET_TAG, HOLD_TAG, STARTED_AT_TAG
-from shared.ledger import Ledger
+from shared.state.instances import FLEET_TAG, HOLD_TAG, STARTED_AT_TAG
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient, Seen

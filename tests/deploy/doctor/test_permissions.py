@@ -8,7 +8,7 @@ import pytest
 from deploy.doctor.examination import examine
 from deploy.doctor.fleet_checks import CHECKS, examine_fleet
 from recorded_calls import documented_actions, record_actions
-from shared.instances import FLEET_TAG
+from shared.state.instances import FLEET_TAG
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient

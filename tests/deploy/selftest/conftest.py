@@ -13,9 +13,9 @@ from deploy.clients import Clients, aws_clients
 from deploy.selftest.run import Options, Parts, SelfTest, make_parts
 from producer.scan.scan import Scanner
 from shared.formats.messages import ChunkJob, parse_job
-from shared.instances import FLEET_TAG
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.state.instances import FLEET_TAG
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

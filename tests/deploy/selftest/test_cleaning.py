@@ -5,7 +5,7 @@ import pytest
 from deploy.selftest.cleaning import Cleaner
 from deploy.selftest.session import TrialSession, enqueue, gap_job, is_trial, new_session, upload
 from shared.formats.layout import parse_key
-from shared.ledger import Claim
+from shared.state.ledger import Claim
 
 if TYPE_CHECKING:
     from tests.deploy.selftest.conftest import Site

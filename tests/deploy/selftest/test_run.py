@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.instances import STARTED_AT_TAG
-from shared.lock import SessionLock
+from shared.state.instances import STARTED_AT_TAG
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.deploy.selftest.conftest import Site

@@ -8,7 +8,7 @@ from autoscaler.model import Instance, Observation
 from deploy.selftest.stage import Look, Step, stage_of
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
-from shared.lock import Holder, LockState
+from shared.state.lock import Holder, LockState
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HELD = LockState(holders=(Holder(user_id="alice", session_id="talk-7", timestamp=NOON),))

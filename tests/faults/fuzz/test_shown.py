@@ -10,7 +10,7 @@ from tests.faults.fuzz.run import FuzzOutcome
 from tests.faults.fuzz.shown import summary, to_markdown, to_rows, to_table, told
 
 HELD = FuzzOutcome("key", 100_000, 60_000, 40_000, (), 12.34)
-FAILURE = Failure(Cause("KeyError", "shared/lock.py:7"), b"\x00[red]", "KeyError: 'a'", 1_500)
+FAILURE = Failure(Cause("KeyError", "shared/state/lock.py:7"), b"\x00[red]", "KeyError: 'a'", 1_500)
 BROKEN = FuzzOutcome("lock", 2_000, 300, 200, (FAILURE,), 1.0)
 
 
@@ -38,7 +38,7 @@ def test_a_parser_that_failed_does_not_hold() -> None:
 
 def test_each_failure_is_told_with_an_input_that_shows_it() -> None:
     (paragraph,) = told(BROKEN)
-    assert paragraph == "lock: KeyError: 'a' at shared/lock.py:7, 1,500 inputs\n  b'\\x00[red]'"
+    assert paragraph == "lock: KeyError: 'a' at shared/state/lock.py:7, 1,500 inputs\n  b'\\x00[red]'"
     assert list(told(HELD)) == []
 
 

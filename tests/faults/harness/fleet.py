@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.aws.sqs import queue_depth
-from shared.lock import LockState
 from shared.settings import Settings
+from shared.state.lock import LockState
 from tests.faults.harness.crew import Crew, Exit, Ways
 from tests.faults.harness.dead_letters import DeadLetter, DeadLetters
 from tests.faults.harness.hosts import Host, Hosts, Manners

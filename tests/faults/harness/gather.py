@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.aws.sqs import queue_depth
 from shared.formats.layout import AUDIO_EXTENSIONS, session_path
-from shared.instances import owned_since, tags_of
+from shared.state.instances import owned_since, tags_of
 from tests.faults.harness.evidence import Chunk, Evidence, Exit, Host, Letter
 from tests.faults.harness.fleet import Fleet
 

@@ -19,7 +19,7 @@ from deploy.local.cloud import REGION
 from deploy.local.metadata_service import metadata_service
 from shared.background import repeating
 from shared.clock import iso
-from shared.instances import STARTED_AT_TAG, tags_of
+from shared.state.instances import STARTED_AT_TAG, tags_of
 from tests.faults.harness.processes import HarnessProcess, WorkerProcess
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
 from shared.formats.layout import LOCK_KEY
-from shared.lock import LockState, SessionLock
 from shared.settings import Settings
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.local.cloud import EmbeddedCloud, embedded_cloud
-from shared.instances import FLEET_TAG
 from shared.settings import Settings
+from shared.state.instances import FLEET_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from shared.clock import SystemClock
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 from tests.faults.harness.call import Call
 from tests.faults.harness.effects import Then
 from tests.faults.harness.fleet import Fleet

@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.local.cloud import EmbeddedCloud
 from shared.clock import SystemClock
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 from tests.faults.harness.effects import DENIED, Then
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.rules import Rule, Switch

@@ -17,7 +17,7 @@ from tests.faults.harness.stillness import keeps_still
 from tests.faults.matrix.baseline import two_sessions
 
 _PATIENCE: Final = 90.0
-_AFTER_CLAIMS: Final = 16 * 60.0  # shared.ledger.CLAIM_LASTS and a minute
+_AFTER_CLAIMS: Final = 16 * 60.0  # shared.state.ledger.CLAIM_LASTS and a minute
 _OLD_ENOUGH: Final = 150
 _GAPS: Final = 24
 _PENDING: Final = r"pending-jobs\.json$"

@@ -21,7 +21,7 @@ from producer.operator.dlq.redrive import Redriven, Redriver
 from shared.aws.sqs import QueueDepth, queue_depth
 from shared.clock import SystemClock
 from shared.formats.messages import ChunkJob, chunk_job
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -11,7 +11,7 @@ from shared.clock import SystemClock
 from shared.errors import LedgerError
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.messages import chunk_job
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

@@ -15,7 +15,7 @@ from producer.operator.lock import hold
 from producer.operator.lock import lock as command
 from shared.clock import SystemClock
 from shared.formats.layout import LOCK_KEY
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

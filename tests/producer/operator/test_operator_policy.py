@@ -19,7 +19,7 @@ from producer.operator.rerun.cli import rerun
 from recorded_calls import record_actions
 from shared.clock import SystemClock
 from shared.formats.messages import chunk_job
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

@@ -23,7 +23,7 @@ from shared.clock import SystemClock
 from shared.errors import LedgerError
 from shared.formats.layout import session_path
 from shared.formats.messages import ChunkJob, parse_job
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock

@@ -25,10 +25,10 @@ from shared.clock import iso
 from shared.errors import ScribefleetError
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.layout import session_path
-from shared.instances import FLEET_TAG, STARTED_AT_TAG
-from shared.ledger import Ledger
-from shared.lock import SessionLock
-from shared.ticks import TICK_KEY, LastTick
+from shared.state.instances import FLEET_TAG, STARTED_AT_TAG
+from shared.state.last_tick import TICK_KEY, LastTick
+from shared.state.ledger import Ledger
+from shared.state.lock import SessionLock
 from stored_reports import failed_job, run_report, skipped_report, store
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from autoscaler.record_store import RecordStore
 from producer.operator.jobs import all_jobs, listing
 from shared.aws.sqs import QueueDepth
 from shared.formats.messages import chunk_job
-from shared.ledger import Ledger
-from shared.lock import LockState
-from shared.ticks import TICK_KEY
+from shared.state.last_tick import TICK_KEY
+from shared.state.ledger import Ledger
+from shared.state.lock import LockState
 from tests.faults.fuzz.fixed import AT, BUCKET, SETTINGS, FixedClock
 from tests.faults.fuzz.strategies import json_bytes
 from tests.faults.fuzz.target import Target, require

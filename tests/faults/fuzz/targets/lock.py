@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from shared.lock import SessionLock
+from shared.state.lock import SessionLock
 from tests.faults.fuzz.fixed import AT, BUCKET, FixedClock
 from tests.faults.fuzz.store import OneObject
 from tests.faults.fuzz.strategies import anything, json_bytes

@@ -10,7 +10,7 @@ from consumer.jobs.publish import Existing
 from shared.errors import PermanentJobError
 from shared.formats.layout import AUDIO_EXTENSIONS, MAX_KEY_BYTES, chunk_order, parse_key, sibling_audio_keys
 from shared.formats.messages import ChunkJob, chunk_job, parse_job
-from shared.ledger import Ledger
+from shared.state.ledger import Ledger
 from tests.faults.fuzz.fixed import AT, BUCKET, SETTINGS, FixedClock
 from tests.faults.fuzz.strategies import anything, json_bytes
 from tests.faults.fuzz.target import Target, require

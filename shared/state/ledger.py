@@ -18,8 +18,8 @@ from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
 from shared.formats.heartbeat import Heartbeat, Heartbeats
 from shared.formats.layout import is_chunk
 from shared.formats.messages import ChunkJob
-from shared.ledger_table import LedgerTable, refused_item, serialized
 from shared.settings import Settings
+from shared.state.ledger_table import LedgerTable, refused_item, serialized
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
