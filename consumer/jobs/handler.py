@@ -14,14 +14,11 @@ import structlog
 
 from consumer.jobs.breaker import Breaker
 from consumer.jobs.leases import LeaseKeeper
-from consumer.jobs.publish import Existing, existing_transcript, publish
-from consumer.jobs.queue import JobQueue, Message
-from consumer.media.decode import DecodedAudio
+from consumer.jobs.publish import existing_transcript, publish
+from consumer.jobs.queue import JobQueue
+from consumer.jobs.stages import JobRecord, Message, Prepared, Spoken
 from consumer.model.transcriber import Aborted
-from consumer.run.metrics import WorkerMetrics
-from consumer.run.record import JobRecord
 from consumer.sessions.audio import SessionAudio
-from consumer.windows.plan import Heard
 from shared.aws.retrying import Retrier
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
@@ -42,31 +39,6 @@ _MOST_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A job that only the model is missing for. `existing` is the transcript that a forced job replaces."""
-
-    message: Message
-    job: ChunkJob
-    existing: Existing | None
-    audio: DecodedAudio
-
-    @property
-    def number(self) -> int:
-        return int(self.job.chunk)
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What was heard in a chunk, and by what; `device` is where the model really ran."""
-
-    heard: Heard
-    language: str
-    language_probability: float
-    model: str
-    device: str
-
-
 @dataclass(slots=True)
 class Worker:
     """The steps of a job. Each of those that end one returns what became of it, for the run's report.
@@ -74,7 +46,6 @@ class Worker:
     `None` stands for a job that went back to the queue or to another worker.
 
     Attributes:
-        metrics: absent where nobody reads metrics from the log.
         breaker: knows of jobs that AWS failed; who receives asks it.
     """
 
@@ -87,7 +58,6 @@ class Worker:
     ledger: Ledger
     audio: SessionAudio
     retrier: Retrier
-    metrics: WorkerMetrics | None = None
     notifier: Notifier = field(default_factory=nobody)
     breaker: Breaker = field(init=False)
     _unexpected: int = 0

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from consumer.jobs.queue import JobQueue, Message
+from consumer.jobs.queue import JobQueue
+from consumer.jobs.stages import Message
 from shared.background import repeating
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, LeaseLostError

@@ -40,16 +40,6 @@ def existing_transcript(s3: "S3Client", job: ChunkJob) -> Existing | None:
     return Existing(head["ETag"], head["LastModified"])
 
 
-def read_if_there(s3: "S3Client", bucket: str, key: str, most_bytes: int | None = None) -> bytes | None:
-    """The object's bytes, or as many; `None` when there is no such object. Raises what boto3 raises."""
-    try:
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read(most_bytes)
-    except AWS_ERRORS as error:
-        if is_missing(error):
-            return None
-        raise
-
-
 def publish(s3: "S3Client", job: ChunkJob, transcript: ChunkTranscript, replaces: Existing | None) -> bool:
     """Write the transcript if nothing has changed since `replaces` was looked up.
 

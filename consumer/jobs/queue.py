@@ -4,10 +4,10 @@ Only calls and their errors are here. Who holds a job, and for how long, is the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from consumer.jobs.stages import Message
 from shared.aws.sqs import in_batches
 from shared.clock import Clock, iso
 from shared.errors import PermanentJobError
@@ -19,24 +19,6 @@ if TYPE_CHECKING:
 
 # An SQS message attribute may be far longer, but a dead letter's reason is read by people.
 _MOST_DETAIL = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as received.
-
-    Attributes:
-        receipt: this receive's handle; a later receive of the same message has another one.
-        receives: how often the message was received so far, this time included.
-        received_at: the clock's monotonic seconds before the call, from which its lease runs.
-    """
-
-    queue_url: str
-    message_id: str
-    receipt: str
-    body: str
-    receives: int
-    received_at: float
 
 
 class JobQueue:

@@ -14,7 +14,7 @@ import structlog
 
 from consumer.host.instance import WorkerInstance
 from consumer.jobs.handler import Worker
-from consumer.jobs.queue import Message
+from consumer.jobs.stages import JobRecord, Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
@@ -22,7 +22,7 @@ from consumer.model.registry import Models
 from consumer.run.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
 from consumer.run.metrics import INTERVAL_SECONDS
 from consumer.run.pipeline import Pipeline
-from consumer.run.record import Ending, JobRecord, RunRecord
+from consumer.run.record import Ending, RunRecord
 from consumer.run.reporter import Reporter
 from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.hints import SessionHints
@@ -191,8 +191,6 @@ class Runner:
             self.reporter.ended(record)
             self._finisher.ended(record)
             self.heart.job_done(self.record.real_time_factor)
-            if self.worker.metrics:
-                self.worker.metrics.ended(record)
 
     def _worked(self, seconds: float) -> None:
         self.record.worked(seconds)
@@ -205,11 +203,11 @@ class Runner:
     # --- metrics
 
     def _saying_metrics(self) -> AbstractContextManager[None]:
-        return repeating(self._say_metrics, INTERVAL_SECONDS, "metrics") if self.worker.metrics else nullcontext()
+        return repeating(self._say_metrics, INTERVAL_SECONDS, "metrics") if self.reporter.metrics else nullcontext()
 
     def _say_metrics(self) -> None:
-        if self.worker.metrics:
-            self.worker.metrics.say(self.pipeline.meter.seconds)
+        if self.reporter.metrics:
+            self.reporter.metrics.say(self.pipeline.meter.seconds)
 
     def _telling_dead_letters(self) -> AbstractContextManager[None]:
         return repeating(self.reporter.notices.tell, NOTICE_SECONDS, "dead letters")

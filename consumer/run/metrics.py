@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from consumer.run.record import JobRecord
+from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
 from shared.metrics import Value, metric_line
 

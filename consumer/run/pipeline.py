@@ -15,14 +15,13 @@ from dataclasses import replace
 
 import structlog
 
-from consumer.jobs.handler import Prepared, Spoken, Worker
-from consumer.jobs.queue import Message
+from consumer.jobs.handler import Worker
+from consumer.jobs.stages import JobRecord, Message, Prepared, Spoken
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
 from consumer.run.in_flight import InHand
-from consumer.run.record import JobRecord
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
 from consumer.sessions.hints import SessionHints

@@ -81,7 +81,7 @@ def work(
     heart = Heart(worker.ledger, worker_id, clock, settings.heartbeat_seconds)
     gate = Gate(lock_reader(worker.s3, settings, clock), stop, clock)
     instance = host_instance(identity, settings, clock) if identity else None
-    reporter = Reporter(worker, gate, instance, RunRecord.begun(clock.now(), "load"))
+    reporter = Reporter(worker, gate, instance, RunRecord.begun(clock.now(), "load"), _metrics(settings, clock))
     # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
     with heart.running(), worker.leases.running(), watching(metadata if identity else None, stop, clock):
         try:
@@ -125,7 +125,6 @@ def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: LastWo
         Ledger(clients.dynamodb_client(), settings, clock),
         SessionAudio(s3, settings, retrier),
         retrier,
-        _metrics(settings, clock),
         Notifier.from_settings(settings, clock),
     )
 

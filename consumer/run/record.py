@@ -6,6 +6,7 @@ from typing import Literal
 
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import InstanceRun
+from consumer.jobs.stages import JobRecord
 from shared.clock import human_duration, iso
 from shared.formats.layout import chunk_order
 from shared.formats.messages import ChunkJob
@@ -21,23 +22,13 @@ from shared.reporting.reports import (
     cost_usd,
     execution,
 )
-from shared.reporting.timeline import Outcome, Phase, RunTimeline
+from shared.reporting.timeline import Phase, RunTimeline
 
 # How a run ends: with nothing left to do, cut off by a request to stop, by a worker that broke, or before its work.
 Ending = Literal["ended", "interrupted", "crashed", "failed"]
 
 # A report stays readable, and its object small, when an outage broke a hundred thousand chunks.
 _MOST_ERRORS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """One finished job. `job` is absent when the message was none; the audio is in seconds."""
-
-    job: ChunkJob | None
-    outcome: Outcome
-    audio_seconds: float = 0
-    error: ReportError | None = None
 
 
 @dataclass(slots=True)

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from consumer.host.instance import InstanceRun, WorkerInstance
 from consumer.jobs.handler import Worker
+from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
 from consumer.run.dead_letter_notices import DeadLetterNotices
-from consumer.run.record import Ending, JobRecord, RunEnd, RunRecord, batch_report
+from consumer.run.metrics import WorkerMetrics
+from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.messages import WireModel
@@ -41,10 +43,19 @@ class Reporter:
     Args:
         instance: absent when the host is no EC2 instance.
         record: of the run that begins; the next runs' are made here.
+        metrics: absent where nobody reads metrics from the log.
     """
 
-    def __init__(self, worker: Worker, gate: Gate, instance: WorkerInstance | None, record: RunRecord) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        gate: Gate,
+        instance: WorkerInstance | None,
+        record: RunRecord,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         self.record = record
+        self.metrics = metrics
         self.notices = DeadLetterNotices(worker.notifier)
         self._worker = worker
         self._gate = gate
@@ -66,6 +77,8 @@ class Reporter:
         self.record.timeline.ended(record.outcome, self._worker.clock.now())
         if record.error:
             self.notices.add(record.error)
+        if self.metrics:
+            self.metrics.ended(record)
 
     def report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report and begin the record of the next run; returns whether the instance is owned.

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from consumer.jobs.handler import Worker
-from consumer.run.record import JobRecord
+from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
 from shared.reporting.notify import Notifier

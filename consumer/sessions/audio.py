@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import structlog
 from cachetools import LRUCache, cached
 
-from consumer.jobs.publish import read_if_there
 from consumer.media.decode import DecodedAudio, decode
 from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
 from shared.aws.retrying import Retrier
+from shared.aws.storage import read_if_there
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
 from shared.formats.layout import parse_key, sibling_audio_keys
 from shared.formats.messages import ChunkJob

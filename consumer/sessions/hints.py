@@ -11,8 +11,8 @@ import structlog
 from cachetools import LRUCache, cached
 from pydantic import BeforeValidator, ValidationError
 
-from consumer.jobs.publish import read_if_there
 from shared.aws.retrying import Retrier
+from shared.aws.storage import read_if_there
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.layout import metadata_key
 from shared.formats.messages import ChunkJob, WireModel

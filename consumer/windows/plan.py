@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
 
+from consumer.jobs.stages import Heard
 from shared.formats.transcripts import Beside, Segment, Suppressed, Word, WordBeside
 
 # Durations are sums of floating-point numbers: six chunks of 5 s must not be longer than 30 s.
@@ -161,19 +162,6 @@ class _Strip:
         left = min(most_left, room / 2)
         right = min(most_right, room - left)
         return min(most_left, room - right), right
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What was heard in one chunk; times are seconds from its start.
-
-    Attributes:
-        beside: the words next to it, where the chunk there is another hearing's.
-    """
-
-    segments: tuple[Segment, ...]
-    suppressed: tuple[Suppressed, ...]
-    beside: Beside | None = None
 
 
 def share_out(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple, Self
 
-from consumer.jobs.handler import Prepared
+from consumer.jobs.stages import Prepared
 from consumer.windows.plan import Chunk, Limits, Window, plan
 from shared.settings import Settings
 

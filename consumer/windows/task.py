@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.jobs.queue import Message
+from consumer.jobs.stages import Message
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.model.transcriber import Speech
 from consumer.sessions.audio import SessionAudio

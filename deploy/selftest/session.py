@@ -112,5 +112,5 @@ def enqueue(sqs: "SQSClient", ledger: Ledger, queue_url: str, job: ChunkJob) -> 
 def _audio(chunk: str) -> bytes:
     """A chunk of the recording; that of the gap is the clip by which workers test their model."""
     if chunk == GAP:
-        return files("consumer").joinpath("selftest.webm").read_bytes()
+        return files("consumer.model").joinpath("selftest.webm").read_bytes()
     return files("deploy.selftest").joinpath("recording", f"chunk-{chunk}.webm").read_bytes()

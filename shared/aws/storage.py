@@ -78,3 +78,13 @@ def _stands(s3: "S3Client", bucket: str, key: str, body: bytes, metadata: Mappin
         answer["Body"].close()
         return False
     return answer["Body"].read() == body
+
+
+def read_if_there(s3: "S3Client", bucket: str, key: str, most_bytes: int | None = None) -> bytes | None:
+    """The object's bytes, or as many; `None` when there is no such object. Raises what boto3 raises."""
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read(most_bytes)
+    except AWS_ERRORS as error:
+        if is_missing(error):
+            return None
+        raise

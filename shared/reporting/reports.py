@@ -147,7 +147,7 @@ def render_html(report: BatchReport, timeline: RunTimeline | None = None) -> str
 def _page() -> jinja2.Template:
     """Compiled once: that takes several times as long as to fill it in."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("shared", "templates"),
+        loader=jinja2.PackageLoader("shared.reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.jobs.publish import read_if_there
+from consumer.jobs.stages import JobRecord
 from consumer.run import session_finisher
-from consumer.run.record import JobRecord
 from consumer.run.session_finisher import SessionFinisher
+from shared.aws.storage import read_if_there
 from shared.formats.layout import session_path
 from shared.formats.messages import chunk_job
 from shared.session.finalise import SessionFinaliser

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.jobs.handler import Prepared
-from consumer.jobs.queue import Message
+from consumer.jobs.stages import Message, Prepared
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.windows.plan import Chunk, Limits, Window, plan
 from consumer.windows.selection import Chooser, Place, Waiting

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import consumer.run.process
-from consumer.lifecycle.last_words import LastWords
+from consumer.jobs.stages import JobRecord
 from consumer.run.metrics import WorkerMetrics
-from consumer.run.record import JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,7 @@ def test_a_run_says_what_it_did_before_its_instance_is_stopped(
     mine = instance(owned=True)
     one = crew(instance_id=mine, until_empty=False)
     heard: list[tuple[Any, str]] = []
-    one.worker.metrics = WorkerMetrics("blue", clock, lambda line: heard.append((line, state_of(mine))))
+    one.runner.reporter.metrics = WorkerMetrics("blue", clock, lambda line: heard.append((line, state_of(mine))))
     one.transcriber.during = lambda: clock.advance(3)
     for chunk in ("001", "002"):
         one.job(chunk)
@@ -84,7 +83,7 @@ def test_a_run_says_what_it_did_before_its_instance_is_stopped(
 def test_a_run_that_is_interrupted_says_what_it_did(crew: "MakeCrew", clock: "FakeClock") -> None:
     one = crew()
     lines: list[Any] = []
-    one.worker.metrics = WorkerMetrics("blue", clock, lines.append)
+    one.runner.reporter.metrics = WorkerMetrics("blue", clock, lines.append)
     one.job()
     one.transcriber.during = one.stop.request
     one.runner.run()
@@ -96,8 +95,8 @@ def test_the_lines_go_to_standard_output_only_where_the_log_is_for_machines(
     cloud: "Cloud", clock: "FakeClock", capsys: pytest.CaptureFixture[str], log_format: str, written: int
 ) -> None:
     settings = cloud.settings_with(log_format=log_format, fleet_name="blue")
-    worker = consumer.run.process._worker("i-1", settings, clock, LastWords(75))
-    if worker.metrics:
-        worker.metrics.say(0)
+    metrics = consumer.run.process._metrics(settings, clock)
+    if metrics:
+        metrics.say(0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["Fleet"] for line in lines] == ["blue"] * written

@@ -9,11 +9,10 @@ from scripted_server import LOST, PASS, RESET, Answer
 
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
-from consumer.jobs.publish import read_if_there
 from consumer.jobs.queue import JobQueue
 from shared.aws.retrying import Retrier
 from shared.aws.sqs import in_batches, queue_depth
-from shared.aws.storage import put_if_absent, put_if_unchanged
+from shared.aws.storage import put_if_absent, put_if_unchanged, read_if_there
 from shared.errors import AWS_ERRORS, is_retryable
 from shared.formats.messages import ChunkJob
 from shared.session.metadata import add_fields, read_metadata

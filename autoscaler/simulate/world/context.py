@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from autoscaler.simulate.world.agenda import Agenda
 from autoscaler.simulate.world.conditions import Conditions
@@ -12,10 +12,17 @@ from autoscaler.simulate.world.rules import Watch
 from autoscaler.simulate.world.waits import Waits
 from shared.settings import Settings
 
-if TYPE_CHECKING:
-    from autoscaler.simulate.world.worker import Worker
-
 _TURNS = 4
+
+
+class SimulatedWorker(Protocol):
+    """A simulated worker, as the others see it."""
+
+    def receive(self) -> None: ...
+
+    def lock_taken(self) -> None: ...
+
+    def lock_released(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -37,9 +44,9 @@ class Surroundings:
     settings: Settings
     conditions: Conditions
     random: Random
-    polling: "list[Worker]" = field(default_factory=list)
-    locked: "list[Worker]" = field(default_factory=list)
-    working: "dict[Worker, None]" = field(default_factory=dict)
+    polling: list[SimulatedWorker] = field(default_factory=list)
+    locked: list[SimulatedWorker] = field(default_factory=list)
+    working: dict[SimulatedWorker, None] = field(default_factory=dict)
     busy_seconds: float = 0.0
     job_seconds: float = field(init=False)
 
