@@ -1,21 +1,30 @@
-"""The instance that a worker runs on: what it is, since when, whose, and how it is stopped."""
+"""The instance that a worker runs on: what it is, since when, whose, and how it is stopped.
+
+Light on purpose: `scribefleet stop-host` loads it where the model's libraries do not load.
+"""
 
 import shlex
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
+from shared.aws import clients
+from shared.clock import Clock
 from shared.errors import AWS_ERRORS, error_code
+from shared.settings import HostSettings
 from shared.state.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
+from shared.state.lock import LockState, SessionLock
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_s3 import S3Client
 
 log = structlog.get_logger()
 
@@ -122,3 +131,20 @@ class WorkerInstance:
             return False
         log.info("host_powering_off")
         return True
+
+
+def host_instance(identity: InstanceIdentity, settings: HostSettings, clock: Clock) -> WorkerInstance:
+    """The EC2 instance that this process runs on."""
+    membership = None
+    if settings.capacity_provider == "asg":
+        group = settings.auto_scaling_group
+        membership = Membership(clients.autoscaling_client(), group, identity.instance_id, clock)
+    return WorkerInstance(clients.ec2_client(), identity, settings.power_off_command, membership)
+
+
+def lock_reader(s3: "S3Client", settings: HostSettings, clock: Clock) -> Callable[[], LockState] | None:
+    """One look at the live sessions' lock; `None` for a fleet that shares its GPUs with no live sessions."""
+    if not settings.lock_enabled:
+        return None
+    stale = timedelta(minutes=settings.lock_stale_minutes)
+    return SessionLock(s3, settings.bucket, clock, stale).read

@@ -13,9 +13,8 @@ from typing import Final
 import click
 import structlog
 
-from consumer.host.host import host_instance, lock_reader
 from consumer.host.imds import instance_identity
-from consumer.host.instance import WorkerInstance
+from consumer.host.instance import WorkerInstance, host_instance, lock_reader
 from shared.aws import clients
 from shared.clock import Clock, SystemClock
 from shared.logs import configure_logging

@@ -17,8 +17,14 @@ from faster_whisper.transcribe import Segment as ModelSegment
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.batching import batches, decode_together
 from consumer.model.cleaning import clean_segments
-from consumer.model.decoding import BoundedWhisperModel, LimitReachedError, Watch, decode_options
-from consumer.model.failures import OutOfMemoryError, model_errors
+from consumer.model.decoding import (
+    BoundedWhisperModel,
+    LimitReachedError,
+    OutOfMemoryError,
+    Watch,
+    decode_options,
+    model_errors,
+)
 from consumer.model.location import resolve_model_dir
 from consumer.model.prompting import fit_for_prompt
 from consumer.model.suppression import Heard, sift

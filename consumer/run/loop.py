@@ -19,11 +19,10 @@ from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
-from consumer.run.dead_letter_notices import INTERVAL_SECONDS as NOTICE_SECONDS
 from consumer.run.metrics import INTERVAL_SECONDS
 from consumer.run.pipeline import Pipeline
 from consumer.run.record import Ending, RunRecord
-from consumer.run.reporter import Reporter
+from consumer.run.reporter import NOTICE_INTERVAL_SECONDS, Reporter
 from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.hints import SessionHints
 from shared.background import repeating
@@ -210,7 +209,7 @@ class Runner:
             self.reporter.metrics.say(self.pipeline.meter.seconds)
 
     def _telling_dead_letters(self) -> AbstractContextManager[None]:
-        return repeating(self.reporter.notices.tell, NOTICE_SECONDS, "dead letters")
+        return repeating(self.reporter.notices.tell, NOTICE_INTERVAL_SECONDS, "dead letters")
 
     # --- the lock
 

@@ -13,18 +13,17 @@ from pathlib import Path
 
 import structlog
 
-from consumer.host.host import host_instance, lock_reader
 from consumer.host.imds import MetadataService
+from consumer.host.instance import host_instance, lock_reader
 from consumer.jobs.handler import Worker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.queue import JobQueue
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import Heart
-from consumer.lifecycle.last_words import LastWords
 from consumer.lifecycle.spot import watching
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.lifecycle.systemd import ServiceManager
-from consumer.lifecycle.watchdog import Progress, Watchdog
+from consumer.lifecycle.watchdog import LastWords, Progress, Watchdog
 from consumer.model.registry import Models
 from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError

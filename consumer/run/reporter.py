@@ -4,7 +4,8 @@ A report tells of work that is done: one that cannot be written, or told of, is 
 run ends is `consumer.run.loop`'s business.
 """
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic import ValidationError
@@ -13,14 +14,13 @@ from consumer.host.instance import InstanceRun, WorkerInstance
 from consumer.jobs.handler import Worker
 from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
-from consumer.run.dead_letter_notices import DeadLetterNotices
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.messages import WireModel
-from shared.reporting.notify import run_ended
-from shared.reporting.reports import BatchReport, ScanCounts, write_report
+from shared.reporting.notify import Notifier, dead_letters, run_ended
+from shared.reporting.reports import BatchReport, ReportError, ScanCounts, write_report
 from shared.reporting.timeline import Phase
 
 if TYPE_CHECKING:
@@ -143,3 +143,35 @@ def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
         total_missing_chunks=scan.total_missing_chunks,
         sessions_with_missing_chunks=scan.sessions_with_missing_chunks,
     )
+
+
+NOTICE_INTERVAL_SECONDS: Final = 60.0
+# As many as a message names the reasons of at most; beyond it the alarm has long rung.
+_MOST_KEPT: Final = 10_000
+
+
+class DeadLetterNotices:
+    """Collects dead letters and reports them in batches: a broken session has thousands. Safe to share by threads.
+
+    It does not see the dead letters that SQS makes by itself, when a worker dies with a message again and again; the
+    alarm on the dead-letter queue does.
+    """
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._mutex = threading.Lock()
+        self._gathered: list[ReportError] = []
+
+    def add(self, letter: ReportError) -> None:
+        """One more job went to the dead-letter queue."""
+        with self._mutex:
+            if len(self._gathered) < _MOST_KEPT:
+                self._gathered.append(letter)
+
+    def tell(self) -> None:
+        """Tell of those that were gathered, if any; what could not be told is tried again with the next ones."""
+        with self._mutex:
+            letters, self._gathered = self._gathered, []
+        if letters and not self._notifier.notify(dead_letters(letters)):
+            with self._mutex:
+                self._gathered = (letters + self._gathered)[:_MOST_KEPT]

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.model.failures import OutOfMemoryError, meaning, model_errors
+from consumer.model.decoding import OutOfMemoryError, meaning, model_errors
 from consumer.model.transcriber import TranscriberBrokenError, WindowFailedError
 from shared.errors import is_retryable
 

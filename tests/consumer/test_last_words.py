@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from consumer.lifecycle.last_words import LastWords
+from consumer.lifecycle.watchdog import LastWords
 
 
 def test_it_says_what_it_has_to_say_and_ends() -> None:

@@ -6,8 +6,8 @@ import pytest
 from typing_extensions import override
 
 from consumer.model.transcriber import TranscriberBrokenError
-from consumer.run.dead_letter_notices import DeadLetterNotices
 from consumer.run.loop import WorkerBrokenError
+from consumer.run.reporter import DeadLetterNotices
 from shared.reporting.notify import Notification, Notifier
 from shared.reporting.reports import ReportError
 

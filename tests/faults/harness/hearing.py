@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import structlog
 
-from consumer.model.failures import OutOfMemoryError, model_errors
+from consumer.model.decoding import OutOfMemoryError, model_errors
 from consumer.model.transcriber import Aborted, Speech, TranscriberBrokenError, Transcription
 from shared.clock import Clock
 from shared.formats.transcripts import Segment, Word
