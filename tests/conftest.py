@@ -23,7 +23,12 @@ from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
 import shared.aws.clients
-from fleet_resources import (
+from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
+from shared.aws.timeouts import PATIENCE
+from shared.formats.layout import session_path, transcript_key
+from shared.setting_groups import ENV_PREFIX
+from shared.settings import Settings
+from tests.fixtures.fleet_resources import (
     ACCOUNT,
     empty_cloud,
     keep_few_images,
@@ -33,12 +38,7 @@ from fleet_resources import (
     lay_out_table,
     write_in_one_step,
 )
-from quick_clients import QuickClients
-from shared.aws.clients import dynamodb_client, ec2_client, s3_client, sqs_client
-from shared.aws.timeouts import PATIENCE
-from shared.formats.layout import session_path, transcript_key
-from shared.setting_groups import ENV_PREFIX
-from shared.settings import Settings
+from tests.fixtures.quick_clients import QuickClients
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

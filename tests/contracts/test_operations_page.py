@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from cfnlint.decode import decode
-from template_alarms import alarms
 
 import deploy
 from consumer.run.metrics import WorkerMetrics
 from deploy.cli import cli
+from tests.deploy.alarms.template_alarms import alarms
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -16,8 +16,8 @@ import yaml
 from cfnlint.decode import decode
 
 import deploy
-from fleet_resources import empty_cloud
-from quick_clients import QuickClients
+from tests.fixtures.fleet_resources import empty_cloud
+from tests.fixtures.quick_clients import QuickClients
 
 TEMPLATE = Path(deploy.__file__).parent / "template.yaml"
 WORKER_ENV = "/etc/scribefleet/worker.env"

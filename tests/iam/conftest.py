@@ -9,8 +9,8 @@ import pytest
 
 from consumer.model.location import resolve_model_dir
 from deploy.local.fill import Options, stack_parameters
-from iam_fleet import guarded_fleet
-from iam_recording import Recording, record_group, record_pool
+from tests.iam.harness.fleet import guarded_fleet
+from tests.iam.harness.recording import Recording, record_group, record_pool
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 import shared
-from iam_actions import ACTIONS
-from iam_calls import UnknownCallError, Use, calls_in, fleet_modules, uses_in
-from iam_evaluator import listed
-from iam_platform import platform_requests
+from tests.iam.harness.actions import ACTIONS
+from tests.iam.harness.calls import UnknownCallError, Use, calls_in, fleet_modules, uses_in
+from tests.iam.harness.evaluator import listed
+from tests.iam.harness.platform import platform_requests
 
 if TYPE_CHECKING:
-    from iam_recording import Recording
+    from tests.iam.harness.recording import Recording
 
 
 ROOT = Path(shared.__file__).parent.parent

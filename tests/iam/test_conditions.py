@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iam_evaluator import Request, allows
+from tests.iam.harness.evaluator import Request, allows
 
 if TYPE_CHECKING:
-    from iam_gate import Call
-    from iam_recording import Recording
+    from tests.iam.harness.gate import Call
+    from tests.iam.harness.recording import Recording
 
 
 ATTEMPTS = [

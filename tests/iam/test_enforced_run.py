@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from iam_recording import Recording
+    from tests.iam.harness.recording import Recording
 
 
 def test_a_run_with_every_permission_checked_does_all_its_work(pool_recording: "Recording") -> None:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 
-from iam_emulator import in_emulators_words
-from iam_evaluator import Request, Statement, UnknownToEvaluatorError, allows, applies
+from tests.iam.harness.emulator import in_emulators_words
+from tests.iam.harness.evaluator import Request, Statement, UnknownToEvaluatorError, allows, applies
 
 if TYPE_CHECKING:
-    from iam_recording import Recording
+    from tests.iam.harness.recording import Recording
 
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"
 

@@ -11,9 +11,9 @@ import pytest
 from cfnlint.decode import decode
 
 import deploy
-from iam_evaluator import Request, Statement, allows, listed
-from iam_platform import platform_requests
-from iam_recording import Recording
+from tests.iam.harness.evaluator import Request, Statement, allows, listed
+from tests.iam.harness.platform import platform_requests
+from tests.iam.harness.recording import Recording
 
 TEMPLATE = Path(deploy.__file__).parent / "template.yaml"
 

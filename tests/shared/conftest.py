@@ -11,13 +11,13 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
-from scripted_server import PASS, ScriptedServer
 
 from shared.aws import clients
 from shared.aws.clients import s3_client
 from shared.aws.timeouts import PATIENCE, Name, Patience
 from shared.formats.messages import ChunkJob, chunk_job
 from shared.state.lock import SessionLock
+from tests.fixtures.scripted_server import PASS, ScriptedServer
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

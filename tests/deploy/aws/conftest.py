@@ -21,9 +21,9 @@ from moto.cloudformation.parsing import OutputMap
 
 from deploy.aws.artefacts import Builders
 from deploy.aws.clients import Account, Clients, connect
-from fleet_resources import empty_cloud
-from quick_clients import QuickClients
 from shared.clock import SystemClock
+from tests.fixtures.fleet_resources import empty_cloud
+from tests.fixtures.quick_clients import QuickClients
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.doctor.examination import examine
 from deploy.doctor.fleet_checks import CHECKS, examine_fleet
-from recorded_calls import documented_actions, record_actions
 from shared.state.instances import FLEET_TAG
+from tests.fixtures.recorded_calls import documented_actions, record_actions
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient

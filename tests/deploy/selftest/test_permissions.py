@@ -7,7 +7,7 @@ from botocore.stub import ANY, Stubber
 
 from deploy.fleet import find_fleet
 from deploy.selftest import cli
-from recorded_calls import Recorder, documented_actions, record_actions
+from tests.fixtures.recorded_calls import Recorder, documented_actions, record_actions
 
 if TYPE_CHECKING:
     from tests.deploy.selftest.conftest import Site

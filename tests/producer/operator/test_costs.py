@@ -18,7 +18,7 @@ from producer.operator.costs.cli import KEPT_DAYS, costs, read_month
 from producer.operator.costs.totals import RunCost, SessionShare, Sum, by_day, by_session, total
 from producer.operator.reports.store import ReportStore
 from shared.reporting.reports import TranscriptionCounts
-from stored_reports import NOON, outcome, run_report, skipped_report, store, store_bytes
+from tests.shared.reporting.stored_reports import NOON, outcome, run_report, skipped_report, store, store_bytes
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

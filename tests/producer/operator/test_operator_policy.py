@@ -16,10 +16,10 @@ from producer.operator.dlq.cli import dlq
 from producer.operator.jobs import jobs
 from producer.operator.lock import lock
 from producer.operator.rerun.cli import rerun
-from recorded_calls import record_actions
 from shared.clock import SystemClock
 from shared.formats.messages import chunk_job
 from shared.state.lock import SessionLock
+from tests.fixtures.recorded_calls import record_actions
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

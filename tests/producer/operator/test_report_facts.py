@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from producer.operator.reports.model import ReportUnreadableError, read_facts
 from producer.operator.reports.store import chosen, parse_name
-from stored_reports import NOON, failed_job, outcome, run_report
+from tests.shared.reporting.stored_reports import NOON, failed_job, outcome, run_report
 
 
 def test_given_a_report_of_this_version_then_all_of_it_is_understood() -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from fleet_resources import lay_out_objects
 from producer.operator.reports.cli import reports
-from stored_reports import NOON, failed_job, run_report, skipped_report, store, store_bytes
+from tests.fixtures.fleet_resources import lay_out_objects
+from tests.shared.reporting.stored_reports import NOON, failed_job, run_report, skipped_report, store, store_bytes
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud

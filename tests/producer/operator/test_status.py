@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from fleet_resources import lay_out_objects
 from producer.operator.status import cli
 from producer.operator.status.document import document
 from producer.operator.status.model import LastScan, Overview
@@ -29,7 +28,8 @@ from shared.state.instances import FLEET_TAG, STARTED_AT_TAG
 from shared.state.last_tick import TICK_KEY, LastTick
 from shared.state.ledger import Ledger
 from shared.state.lock import SessionLock
-from stored_reports import failed_job, run_report, skipped_report, store
+from tests.fixtures.fleet_resources import lay_out_objects
+from tests.shared.reporting.stored_reports import failed_job, run_report, skipped_report, store
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock
