@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 from autoscaler.policy import Policy
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.state.lock import LockState
 
 __all__ = [

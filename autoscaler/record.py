@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 
 from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.state.last_tick import LastTick
 from shared.state.lock import LockState
 

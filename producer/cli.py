@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.scan.gaps import ScanTally
-from producer.scan.pending import PendingJobs
 from producer.scan.scan import Progress, Scanner, ScanResult
 from producer.scan.summary import summary
 from shared.clock import SystemClock
+from shared.formats.pending_jobs import PendingJobs
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
 

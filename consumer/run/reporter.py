@@ -18,7 +18,7 @@ from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
 from shared.errors import AWS_ERRORS, error_code, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.reporting.notify import Notifier, dead_letters, run_ended
 from shared.reporting.reports import BatchReport, ReportError, ScanCounts, write_report
 from shared.reporting.timeline import Phase

@@ -15,7 +15,8 @@ from shared.aws.retrying import Retrier
 from shared.aws.storage import read_if_there
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.layout import metadata_key
-from shared.formats.messages import ChunkJob, WireModel
+from shared.formats.messages import ChunkJob
+from shared.formats.wire import WireModel
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

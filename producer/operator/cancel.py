@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from producer.operator.console import begin, chunk_numbers, counting, say, say_json
-from producer.operator.rerun.selection import ranges
+from producer.operator.sessions.chunk_ranges import ranges
 from producer.operator.sessions.find import Session, find_session
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.aws import clients

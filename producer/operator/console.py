@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from producer.operator.rerun.selection import parse_chunks
+from producer.operator.sessions.chunk_ranges import parse_chunks
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
 

@@ -14,11 +14,12 @@ import structlog
 from producer.scan.enqueue import EnqueueOutcome, Enqueuer
 from producer.scan.finalise import FinaliseOutcome, Finalising
 from producer.scan.gaps import OnIgnored, ScanTally, SessionGaps, find_gaps
-from producer.scan.pending import PendingJobs, pending_jobs
+from producer.scan.pending import pending_jobs
 from producer.scan.unfinished import MOST, UnfinishedSession
 from shared.aws import clients
 from shared.clock import Clock, iso
 from shared.formats.layout import PENDING_JOBS_KEY
+from shared.formats.pending_jobs import PendingJobs
 from shared.reporting.reports import BatchReport, Performance, ScanCounts, execution, write_report
 from shared.settings import Settings
 from shared.state.ledger import Ledger

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 
 WorkerState = Literal["starting", "idle", "busy", "locked", "draining"]
 

@@ -11,32 +11,20 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from shared.errors import PermanentJobError
 from shared.formats.layout import parse_key, session_path, transcript_key
+from shared.formats.wire import WireModel
 
 MESSAGE_VERSION: Final = 1
 # More than any object of S3 has, and few enough digits for the ledger: DynamoDB takes 38.
 _MOST_BYTES: Final = 10**15
-
-
-class WireModel(BaseModel):
-    """A format that other programs read: camelCase outside, unknown fields ignored, never changed once made."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """The object as JSON with the names of the format."""
-        return self.model_dump_json(by_alias=True, indent=indent)
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -10,7 +10,7 @@ from pydantic import Field
 from shared.aws.storage import put_if_absent
 from shared.clock import human_duration, iso
 from shared.formats.layout import REPORTS_PREFIX, report_stem
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.reporting.chart import chart
 from shared.reporting.timeline import RunTimeline
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import AwareDatetime, ValidationError
 
 from shared.errors import AWS_ERRORS, LedgerError, error_code
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -24,7 +24,7 @@ from shared.errors import (
     is_retryable,
 )
 from shared.formats.layout import LOCK_KEY
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

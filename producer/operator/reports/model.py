@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from shared.errors import ScribefleetError
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.reporting.reports import BatchReport
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from producer.operator.rerun.enqueue import How, Queued
 from producer.operator.rerun.progress import Standing
-from producer.operator.rerun.selection import Choice, ranges
+from producer.operator.rerun.selection import Choice
+from producer.operator.sessions.chunk_ranges import ranges
 from producer.operator.sessions.find import Session
 from producer.operator.sessions.folder import SessionFolder
 

@@ -6,7 +6,7 @@ from producer.operator.status.forecast import is_silent, outlook
 from producer.operator.status.model import FleetInstance, Overview, Unread
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.settings import Settings
 
 

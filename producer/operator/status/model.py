@@ -9,7 +9,7 @@ from producer.operator.reports.model import ErrorFacts
 from producer.operator.reports.store import ReadReport
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
-from shared.formats.messages import WireModel
+from shared.formats.wire import WireModel
 from shared.state.last_tick import LastTick
 from shared.state.lock import LockState
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from producer.operator.cancel import candidates
-from producer.operator.rerun.selection import Wanted, choose, parse_chunks, ranges
+from producer.operator.rerun.selection import Wanted, choose
+from producer.operator.sessions.chunk_ranges import parse_chunks, ranges
 from producer.operator.sessions.folder import SessionFolder, Stored
 from producer.operator.sessions.history import history_key
 from shared.formats.layout import parse_key
