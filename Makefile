@@ -29,9 +29,10 @@ soak: .venv/dev ## half an hour of random faults under random load; replayable f
 load: .venv/dev ## ten thousand jobs through four workers, with faults
 	$(BIN)/python -m tests.faults.load --jobs 10000 --workers 4 --json build/load/load.json
 
-lint: .venv/dev ## check style, the template, and the host's scripts, container and services
+lint: .venv/dev ## check style, import rules, the template, and the host's scripts, container and services
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports
 	$(BIN)/cfn-lint deploy/template.yaml
 	$(BIN)/shellcheck .ci/run deploy/host/*.sh deploy/host/libexec/* scripts/*.sh
 	$(BIN)/hadolint deploy/host/Dockerfile

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from deploy.cli import cli
 from sample_tree import CHUNKS, SAMPLES, add_session, reference_text, session_text
 from shared.formats.layout import transcript_key
+from tests.fixtures.signals import interruptible_children
 
 SCRIBEFLEET = (sys.executable, "-m", "deploy")
 
@@ -136,9 +137,10 @@ def test_ctrl_c_hands_everything_back_and_a_second_run_completes_the_work(tmp_pa
     def done() -> list[tuple[str, str]]:
         return [(session, chunk) for session in sessions for chunk in transcribed(tmp_path, session)]
 
-    running = subprocess.Popen(
-        [*SCRIBEFLEET, "local", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    with interruptible_children():
+        running = subprocess.Popen(
+            [*SCRIBEFLEET, "local", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
     deadline = time.monotonic() + 180
     while not done():
         assert running.poll() is None
