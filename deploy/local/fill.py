@@ -258,10 +258,11 @@ class Fill:
             for chunk, item in fleet.ledger.session_jobs(session.session_path).items():
                 if (session.session_path, chunk) not in self._unresolved:
                     continue
-                if item["status"] in {"completed", "skipped"}:
+                status = item.get("status")  # absent while the emulator is still writing a new item
+                if status in {"completed", "skipped"}:
                     self._bring_home(fleet, transcript_key(session.session_path, chunk))
                     self._resolve(ChunkResult(session, chunk, "filled"))
-                elif item["status"] == "failed":
+                elif status == "failed":
                     self._resolve(ChunkResult(session, chunk, "failed", str(item["error"])))
         return len(self.result.chunks) > before
 

@@ -135,7 +135,7 @@ def a_moment_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         return folder
 
     def make() -> None:
-        for module in ("cli", "waiting"):
+        for module in ("cli", "progress"):
             monkeypatch.setattr(f"producer.operator.rerun.{module}.list_session", listed)
 
     return make
