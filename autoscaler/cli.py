@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 from autoscaler.result import TickResult
 from autoscaler.tick import Autoscaler
 from shared.aws.sqs import QueueDepth
@@ -119,7 +119,7 @@ def _ago(moment: datetime, now: datetime) -> str:
     return human_duration(max(0.0, (now - moment).total_seconds()))
 
 
-def _outcome_lines(outcome: Outcome, *, dry_run: bool) -> list[str]:
+def _outcome_lines(outcome: ActionOutcome, *, dry_run: bool) -> list[str]:
     would = "would have " if dry_run else ""
     return [
         *(f"{would}started {instance}" for instance in outcome.started),

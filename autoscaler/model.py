@@ -19,12 +19,12 @@ from shared.state.lock import LockState
 
 __all__ = [
     "Action",
+    "ActionOutcome",
     "Decision",
     "Instance",
     "InstanceState",
     "MarkSuspect",
     "Observation",
-    "Outcome",
     "Plan",
     "Policy",
     "RebootInstance",
@@ -234,7 +234,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What came of the actions, by instance id.
 
     Attributes:
@@ -249,8 +249,8 @@ class Outcome:
     marked: tuple[str, ...] = ()
     rebooted: tuple[str, ...] = ()
 
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(
+    def __add__(self, other: "ActionOutcome") -> "ActionOutcome":
+        return ActionOutcome(
             started=self.started + other.started,
             stopped=self.stopped + other.stopped,
             blocked={**self.blocked, **other.blocked},

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from pydantic import AwareDatetime
 
-from autoscaler.model import Instance, Observation, Outcome, Sighting, Surplus, is_from_the_future
+from autoscaler.model import ActionOutcome, Instance, Observation, Sighting, Surplus, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.wire import WireModel
 from shared.state.last_tick import LastTick
@@ -73,7 +73,9 @@ class TickRecord(LastTick):
         fields["starts"] = {name: begun for name, begun in self.starts.items() if now - begun < _FORGET_START}
         return self.model_copy(update=fields)
 
-    def with_zones(self, instances: Iterable[Instance], outcome: Outcome, fleet: str, now: datetime) -> "TickRecord":
+    def with_zones(
+        self, instances: Iterable[Instance], outcome: ActionOutcome, fleet: str, now: datetime
+    ) -> "TickRecord":
         """The record after the starts of this tick: zones without capacity rest, longer each time; others are free.
 
         Returns:
@@ -88,7 +90,7 @@ class TickRecord(LastTick):
             zones[zone] = ZoneBlock(failures=failures, until=now + back_off(fleet, zone, failures))
         return self if zones == self.zones else self.model_copy(update={"zones": zones, "version": self.version + 1})
 
-    def with_starts(self, outcome: Outcome, now: datetime) -> "TickRecord":
+    def with_starts(self, outcome: ActionOutcome, now: datetime) -> "TickRecord":
         """The record after a tick that has decided at `now`: what it started, it may not see for a moment."""
         if not outcome.started:
             return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from autoscaler.model import Outcome
+from autoscaler.model import ActionOutcome
 from shared.clock import iso
 from shared.errors import AWS_ERRORS, error_code
 from shared.state.instances import REBOOTED_TAG, SUSPECT_TAG
@@ -25,10 +25,10 @@ _PASSING = frozenset({"IncorrectState", "IncorrectInstanceState", "InvalidInstan
 class Repairs(Protocol):
     """Where repairs go: EC2, or a dry run that only says what it would do."""
 
-    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         """Write down that the instances were found silent or stuck at `now`."""
 
-    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         """Reboot the instances, and write down that this was done."""
 
 
@@ -38,13 +38,13 @@ class InstanceRepairs:
     def __init__(self, ec2: "EC2Client") -> None:
         self._ec2 = ec2
 
-    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         refused = self._tag(instance_ids, SUSPECT_TAG, now)
         if refused is None:
             log.warning("instances_suspect", instances=instance_ids)
-        return refused or Outcome(marked=instance_ids)
+        return refused or ActionOutcome(marked=instance_ids)
 
-    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         # The tag comes first: a reboot that is not written down would be repeated for as long as the worker is silent.
         refused = self._tag(instance_ids, REBOOTED_TAG, now)
         if refused is not None:
@@ -54,9 +54,9 @@ class InstanceRepairs:
         except AWS_ERRORS as error:
             return _refused(instance_ids, "instances_reboot_failed", error)
         log.warning("instances_rebooted", instances=instance_ids)
-        return Outcome(rebooted=instance_ids)
+        return ActionOutcome(rebooted=instance_ids)
 
-    def _tag(self, instance_ids: tuple[str, ...], tag: str, now: datetime) -> Outcome | None:
+    def _tag(self, instance_ids: tuple[str, ...], tag: str, now: datetime) -> ActionOutcome | None:
         try:
             self._ec2.create_tags(Resources=instance_ids, Tags=[{"Key": tag, "Value": iso(now)}])
         except AWS_ERRORS as error:
@@ -67,19 +67,19 @@ class InstanceRepairs:
 class DryRunRepairs:
     """Does nothing, and reports what repairs without any trouble would have done."""
 
-    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         log.debug("dry_run_mark", instances=instance_ids, at=iso(now))
-        return Outcome(marked=instance_ids)
+        return ActionOutcome(marked=instance_ids)
 
-    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         log.debug("dry_run_reboot", instances=instance_ids, at=iso(now))
-        return Outcome(rebooted=instance_ids)
+        return ActionOutcome(rebooted=instance_ids)
 
 
-def _refused(instance_ids: tuple[str, ...], event: str, error: Exception) -> Outcome:
+def _refused(instance_ids: tuple[str, ...], event: str, error: Exception) -> ActionOutcome:
     code = error_code(error) or type(error).__name__
     if code in _PASSING:
         log.info(event, instances=instance_ids, code=code)
-        return Outcome(blocked=dict.fromkeys(instance_ids, code))
+        return ActionOutcome(blocked=dict.fromkeys(instance_ids, code))
     log.error(event, instances=instance_ids, code=code, error=str(error))
-    return Outcome(failed=dict.fromkeys(instance_ids, code))
+    return ActionOutcome(failed=dict.fromkeys(instance_ids, code))

@@ -9,18 +9,18 @@ from typing import Any
 
 from autoscaler.model import (
     Action,
+    ActionOutcome,
     Decision,
     Instance,
     MarkSuspect,
     Observation,
-    Outcome,
     Plan,
     Policy,
     RebootInstance,
     StartInstance,
 )
 from autoscaler.planning.fleet import backlog_seconds, real_time_factor
-from autoscaler.planning.status import Standing, standing
+from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.formats.heartbeat import Heartbeat
@@ -43,7 +43,7 @@ class TickResult:
     plan: Plan
     reason: str
     decision: Decision
-    outcome: Outcome
+    outcome: ActionOutcome
 
     @property
     def backlog_seconds(self) -> float | None:
@@ -65,7 +65,7 @@ class TickResult:
         used = self.observation.gpu_seconds_today
         return None if used is None else self.policy.cost_usd(used)
 
-    def standing_of(self, instance: Instance) -> Standing:
+    def standing_of(self, instance: Instance) -> InstanceStatus:
         return standing(instance, self.observation, self.policy, self.now)
 
     def document(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _action(action: Action) -> dict[str, Any]:
     return {"action": names.get(type(action), "stop"), "instanceId": action.instance_id, "reason": action.reason}
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: ActionOutcome) -> dict[str, Any]:
     return {
         "started": list(outcome.started),
         "stopped": list(outcome.stopped),

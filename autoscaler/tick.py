@@ -16,10 +16,10 @@ import structlog
 from autoscaler.deadline import TickDeadline
 from autoscaler.model import (
     Action,
+    ActionOutcome,
     Decision,
     MarkSuspect,
     Observation,
-    Outcome,
     Plan,
     Policy,
     RebootInstance,
@@ -48,7 +48,7 @@ _CONFIRM_SECONDS = 3.0
 _ACT_SECONDS = 5.0
 
 
-class Eyes(Protocol):
+class FleetObserver(Protocol):
     """How a tick looks: at AWS, or at a simulated world. The methods are those of `autoscaler.observe.Observer`."""
 
     def observe(self) -> Observation: ...
@@ -61,10 +61,10 @@ class Eyes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TickParts:
     """What a tick looks at and acts through."""
 
-    observer: Eyes
+    observer: FleetObserver
     provider: CapacityProvider
     repairs: Repairs
     records: Records
@@ -88,7 +88,7 @@ class Autoscaler:
     """
 
     def __init__(
-        self, parts: Parts, policy: Policy, fleet: str, clock: Clock, deadline: TickDeadline | None = None
+        self, parts: TickParts, policy: Policy, fleet: str, clock: Clock, deadline: TickDeadline | None = None
     ) -> None:
         self.fleet = fleet
         self._deadline = deadline or TickDeadline(clock)
@@ -109,7 +109,7 @@ class Autoscaler:
         probe = None if dry_run else QueueProbe(sqs, (settings.priority_queue_url, settings.jobs_queue_url))
         observer = Observer(sqs, ec2, lock, Ledger(dynamodb, settings, clock), settings, provider, probe)
         store = RecordStore(dynamodb, settings.table_name)
-        parts = Parts(
+        parts = TickParts(
             observer,
             provider,
             DryRunRepairs() if dry_run else InstanceRepairs(ec2),
@@ -132,7 +132,7 @@ class Autoscaler:
             observation = replace(observation, problems=(*observation.problems, problem))
         decided = self._decide(observation, last)
         if self._outrun(decided):
-            result = self._result(decided, Outcome(), "another tick decided at this moment", Decision.OUTRUN)
+            result = self._result(decided, ActionOutcome(), "another tick decided at this moment", Decision.OUTRUN)
         else:
             result = self._act(decided)
             self._complete_record(decided, result)
@@ -202,7 +202,7 @@ class Autoscaler:
         """Do what the plan says, for as long as no live session holds the lock and the time lasts."""
         if decided.observation.lock.held:
             return self._result(decided, self._parts.provider.hold_back())
-        outcome, began = Outcome(), self._clock.monotonic()
+        outcome, began = ActionOutcome(), self._clock.monotonic()
         steps = _steps(decided.plan.actions)
         for done, step in enumerate(steps):
             if self._clock.monotonic() - began > _ACT_SECONDS:
@@ -217,7 +217,7 @@ class Autoscaler:
             outcome += self._perform(step)
         return self._result(decided, outcome)
 
-    def _perform(self, step: tuple[Action, ...]) -> Outcome:
+    def _perform(self, step: tuple[Action, ...]) -> ActionOutcome:
         now = self._clock.now()
         first = step[0]
         if isinstance(first, StartInstance):
@@ -230,7 +230,7 @@ class Autoscaler:
         return self._parts.provider.stop(first.instance_id)
 
     def _result(
-        self, decided: _Decided, outcome: Outcome, reason: str | None = None, decision: Decision | None = None
+        self, decided: _Decided, outcome: ActionOutcome, reason: str | None = None, decision: Decision | None = None
     ) -> TickResult:
         return TickResult(
             now=decided.now,

@@ -20,7 +20,7 @@ from typing import Any
 from bench.children import MeasurementError, run_python
 from bench.direct import model_directory
 from bench.direct_child import COMPUTE_TYPE
-from deploy.local.cloud import EmbeddedCloud, Stack, embedded_cloud
+from deploy.local.cloud import EmbeddedCloud, LocalStack, embedded_cloud
 from deploy.local.processes import clean_environment, end, start_tethered
 from shared.aws.sqs import queue_depth
 from shared.formats.layout import REPORTS_PREFIX, transcript_key
@@ -110,7 +110,7 @@ class WorkerRun:
 class BenchFleet:
     """A deployed fleet without instances: the bench starts its worker. Make it with `bench_fleet`."""
 
-    def __init__(self, cloud: EmbeddedCloud, stack: Stack, logs: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, cloud: EmbeddedCloud, stack: LocalStack, logs: Path, settings: Mapping[str, str]) -> None:
         self.cloud = cloud
         self._settings = settings
         self._stack = stack

@@ -29,7 +29,7 @@ _CONFIG = OPERATOR.config()
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class OperatorClients:
     """One client of each service."""
 
     sts: "STSClient"
@@ -46,13 +46,13 @@ class Clients:
     quotas: "ServiceQuotasClient"
 
 
-def aws_clients() -> Clients:
+def aws_clients() -> OperatorClients:
     """Clients as boto3 finds credentials and region.
 
     Raises:
         NoRegionError: neither the environment nor the profile names a region.
     """
-    return Clients(
+    return OperatorClients(
         sts=boto3.client("sts", config=_CONFIG),
         cloudformation=boto3.client("cloudformation", config=_CONFIG),
         s3=clients.s3_client(),

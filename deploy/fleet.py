@@ -46,7 +46,7 @@ class FleetNotFoundError(ConfigurationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class StackResource:
     """One resource of the stack; `name` is its physical id, empty while it has none."""
 
     logical_id: str
@@ -71,7 +71,7 @@ class FleetStack:
     reason: str
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
-    resources: tuple[Resource, ...]
+    resources: tuple[StackResource, ...]
 
     @property
     def region(self) -> str:
@@ -83,7 +83,7 @@ class FleetStack:
         why = _WITHOUT_RESOURCES.get(self.status)
         return f"the stack {self.name} is in {self.status}: {why}" if why else None
 
-    def of_type(self, resource_type: str) -> list[Resource]:
+    def of_type(self, resource_type: str) -> list[StackResource]:
         """The stack's resources of a type such as `AWS::SQS::Queue` that exist."""
         return [resource for resource in self.resources if resource.type == resource_type and resource.name]
 
@@ -147,7 +147,7 @@ def find_fleet(cloudformation: "CloudFormationClient", name: str) -> FleetStack:
         raise
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
     resources = tuple(
-        Resource(
+        StackResource(
             logical_id=summary["LogicalResourceId"],
             type=summary["ResourceType"],
             name=summary.get("PhysicalResourceId", ""),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.scan.gaps import ScanTally
-from producer.scan.scan import Progress, Scanner, ScanResult
+from producer.scan.scan import Scanner, ScanProgress, ScanResult
 from producer.scan.summary import summary
 from shared.clock import SystemClock
 from shared.formats.pending_jobs import PendingJobs
@@ -50,7 +50,7 @@ def scan(*, enqueue: bool, as_json: bool, verbose: bool) -> None:
 
 
 @contextmanager
-def _progress(*, verbose: bool) -> Iterator[Progress]:
+def _progress(*, verbose: bool) -> Iterator[ScanProgress]:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     # disable: without a terminal there is nobody to watch it, and its control codes would spoil a log file
@@ -74,7 +74,7 @@ def _progress(*, verbose: bool) -> Iterator[Progress]:
         def on_ignored(key: str) -> None:
             click.echo(f"ignored: {key!r}", err=True)
 
-        yield Progress(on_listed, on_queued, on_finalised, on_ignored if verbose else None)
+        yield ScanProgress(on_listed, on_queued, on_finalised, on_ignored if verbose else None)
 
 
 def _print_result(result: ScanResult, settings: Settings, *, enqueue: bool) -> None:

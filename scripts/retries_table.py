@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from shared.aws.timeouts import OPERATOR, PATIENCE, Patience
+from shared.aws.timeouts import OPERATOR, PATIENCE, ClientTimeouts
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "retries.md"
 _BEGIN: Final = "<!-- clients: begin -->\n"
@@ -20,7 +20,7 @@ def page() -> str:
     return f"{before}{_BEGIN}{_HEAD}{''.join(rows)}{_END}{after}"
 
 
-def _row(name: str, patience: Patience) -> str:
+def _row(name: str, patience: ClientTimeouts) -> str:
     seconds = (patience.connect_seconds, patience.read_seconds, patience.worst_seconds)
     times = " | ".join(f"{each:g} s" for each in seconds)
     return f"| {name} | {patience.attempts} | {times} | {patience.why} | {patience.above} |\n"

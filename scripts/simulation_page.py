@@ -15,9 +15,17 @@ from pathlib import Path
 from random import Random
 
 from autoscaler.simulate.cli import SPARE, settings_of
-from autoscaler.simulate.comparison import Contender, Verdict, contenders, is_ours, is_stopped_soon, ours, verdicts
+from autoscaler.simulate.comparison import (
+    ComparisonVerdict,
+    Contender,
+    contenders,
+    is_ours,
+    is_stopped_soon,
+    ours,
+    verdicts,
+)
 from autoscaler.simulate.plot import draw_course, draw_frontier
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.workload import MADE, Trace
 from autoscaler.simulate.world.conditions import NAMED, STEADY, TROUBLED, WRONG_COUNTS, Conditions
@@ -39,7 +47,7 @@ class Case:
     days: int = 30
     seed: int = 1
 
-    def run(self) -> Result:
+    def run(self) -> SimulationResult:
         trace = trace_of(self.workload, self.days, self.seed)
         settings = settings_of(self.changes, trace)
         contender = ours(settings) if self.strategy == "ours" else _named(contenders(settings), self.strategy)
@@ -59,7 +67,7 @@ def trace_of(workload: str, days: int, seed: int) -> Trace:
 
 # --- tables
 
-Cell = Callable[[Result], str]
+Cell = Callable[[SimulationResult], str]
 STRATEGY: Mapping[str, Cell] = {"strategy": lambda each: f"**{each.strategy}**" if is_ours(each) else each.strategy}
 COST: Mapping[str, Cell] = {"USD a month": lambda each: f"{each.cost_per_month:,.2f}"}
 JOB_COST: Mapping[str, Cell] = {"USD a job": lambda each: f"{each.cost_per_job:.5f}"}
@@ -83,7 +91,7 @@ def line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def row(result: Result, columns: Mapping[str, Cell], name: str | None = None) -> str:
+def row(result: SimulationResult, columns: Mapping[str, Cell], name: str | None = None) -> str:
     """One line of figures, under a name of its own or none."""
     return line((*((name,) if name is not None else ()), *(cell(result) for cell in columns.values())))
 
@@ -138,7 +146,7 @@ def _frontier(workload: str) -> Iterator[str]:
     yield from map(_verdict, found)
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: ComparisonVerdict) -> str:
     cheaper = f"{verdict.cost_saved:.1%} less ({verdict.cheaper.strategy})" if verdict.cheaper else "none"
     quicker = f"{verdict.wait_saved:.1%} less ({verdict.quicker.strategy})" if verdict.quicker else "none"
     return line((verdict.timer.strategy, cheaper, quicker))
@@ -164,7 +172,7 @@ def _beside_timers(name: str, case: Case) -> str:
     return line((name, *(_change(results[timer], results[own]) for timer, own in _BESIDE)))
 
 
-def _change(timer: Result, own: Result) -> str:
+def _change(timer: SimulationResult, own: SimulationResult) -> str:
     return f"{own.cost_usd / timer.cost_usd - 1:+.1%}, {own.wait_p95 / timer.wait_p95 - 1:+.1%}"
 
 

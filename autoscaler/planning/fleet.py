@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import median
 
 from autoscaler.model import Instance, Observation, Policy, is_from_the_future
-from autoscaler.planning.status import Standing, standing
+from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 
@@ -25,7 +25,7 @@ class Member:
 
     instance: Instance
     heartbeat: Heartbeat | None
-    standing: Standing
+    standing: InstanceStatus
 
     @property
     def id(self) -> str:
@@ -34,11 +34,11 @@ class Member:
     @property
     def runs(self) -> bool:
         # A start that EC2 does not show yet runs, too.
-        return self.instance.state in {"pending", "running"} or self.standing is Standing.BOOTING
+        return self.instance.state in {"pending", "running"} or self.standing is InstanceStatus.BOOTING
 
     @property
     def startable(self) -> bool:
-        return self.standing is Standing.STOPPED and not self.instance.hold
+        return self.standing is InstanceStatus.STOPPED and not self.instance.hold
 
     @property
     def may_be_stopped(self) -> bool:

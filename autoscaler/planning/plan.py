@@ -10,7 +10,7 @@ from datetime import datetime
 
 from autoscaler.model import Action, Decision, MarkSuspect, Observation, Plan, Policy, RebootInstance, StopInstance
 from autoscaler.planning.fleet import Fleet, backlog_seconds, fleet_of
-from autoscaler.planning.starting import Verdict, desired_instances, judge_start, wanted_idle
+from autoscaler.planning.starting import StartDecision, desired_instances, judge_start, wanted_idle
 from autoscaler.planning.stopping import Endings, endings
 from autoscaler.planning.surplus import surplus_of, surplus_stops
 
@@ -47,7 +47,7 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
     )
 
 
-def _budget_alarm(fleet: Fleet, verdict: Verdict) -> tuple[str, ...]:
+def _budget_alarm(fleet: Fleet, verdict: StartDecision) -> tuple[str, ...]:
     """Work in hand is not cut off for a budget, so a person is told that it goes on costing."""
     if verdict.decision is not Decision.OVER_BUDGET:
         return ()
@@ -55,7 +55,7 @@ def _budget_alarm(fleet: Fleet, verdict: Verdict) -> tuple[str, ...]:
     return (f"{verdict.reason}; owned instances that still run: {runs}",)
 
 
-def _reason(verdict: Verdict, ends: Endings) -> str:
+def _reason(verdict: StartDecision, ends: Endings) -> str:
     if not ends.actions and verdict.decision is Decision.NOTHING_TO_DO:
         return f"nothing to do: {verdict.reason}"
     clauses = [_clause(action) for action in ends.actions[:_MOST_CLAUSES]]
@@ -63,7 +63,7 @@ def _reason(verdict: Verdict, ends: Endings) -> str:
     return "; ".join((verdict.reason, *clauses, *((f"and {more} more",) if more else ())))
 
 
-def _decision(verdict: Verdict, ends: Endings) -> Decision:
+def _decision(verdict: StartDecision, ends: Endings) -> Decision:
     """The one word: what is done goes before what is not, and a stop before a repair."""
     if verdict.start or not ends.actions:
         return verdict.decision

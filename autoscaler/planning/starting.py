@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from autoscaler.model import Decision, Observation, Policy, Sighting, StartInstance
 from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
-from autoscaler.planning.status import Standing
+from autoscaler.planning.status import InstanceStatus
 from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
 
@@ -22,7 +22,7 @@ _AT_PRESENT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StartDecision:
     """Whether something is started, and why or why not."""
 
     decision: Decision
@@ -78,7 +78,7 @@ def wanted_instances(queue: QueueDepth, policy: Policy, factor: float | None = N
     return min(max(int(queue.total > 0), math.ceil(seconds / policy.target_drain_seconds)), policy.max_instances)
 
 
-def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> Verdict:
+def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> StartDecision:
     """The start that is due, if any, and why or why not. The queues must be known."""
     queue = observation.least_queue() or QueueDepth()
     factor = real_time_factor(observation, policy, now)
@@ -94,49 +94,49 @@ def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: dat
 # --- rules, in this order; the first that objects decides
 
 
-def _nothing_waits(case: _Case) -> Verdict | None:
+def _nothing_waits(case: _Case) -> StartDecision | None:
     if case.queue.visible or case.capacity < case.desired:
         return None
     unconfirmed = case.observation.queue != case.queue and case.observation.queue
     seen = f" ({unconfirmed.visible:,} seen at first, not confirmed)" if unconfirmed else out_of_sight(case.queue)
     runs = f"{instances(case.runs)} {'runs' if case.runs == 1 else 'run'}"
-    return Verdict(Decision.NOTHING_TO_DO, f"no work waits{seen}, {runs}")
+    return StartDecision(Decision.NOTHING_TO_DO, f"no work waits{seen}, {runs}")
 
 
-def _limit_is_zero(case: _Case) -> Verdict | None:
+def _limit_is_zero(case: _Case) -> StartDecision | None:
     if case.policy.max_instances:
         return None
-    return Verdict(Decision.WAITING, f"not starting: {jobs(case.queue)}, but max_instances is 0")
+    return StartDecision(Decision.WAITING, f"not starting: {jobs(case.queue)}, but max_instances is 0")
 
 
-def _enough_at_work(case: _Case) -> Verdict | None:
-    return Verdict(Decision.ENOUGH, f"enough: {case.shape}") if case.capacity >= case.desired else None
+def _enough_at_work(case: _Case) -> StartDecision | None:
+    return StartDecision(Decision.ENOUGH, f"enough: {case.shape}") if case.capacity >= case.desired else None
 
 
-def _quiet(case: _Case) -> Verdict | None:
+def _quiet(case: _Case) -> StartDecision | None:
     hours = case.policy.quiet_hours
     if hours is None or not hours.include(case.now):
         return None
-    return Verdict(Decision.QUIET, f"quiet: nothing starts before {hours.end:%H:%M} UTC; {case.shape}")
+    return StartDecision(Decision.QUIET, f"quiet: nothing starts before {hours.end:%H:%M} UTC; {case.shape}")
 
 
-def _over_budget(case: _Case) -> Verdict | None:
+def _over_budget(case: _Case) -> StartDecision | None:
     policy, used = case.policy, case.observation.gpu_seconds_today
     overridden = policy.budget_override_until is not None and case.now < policy.budget_override_until
     if not policy.has_budget or overridden:
         return None
     if used is None:
-        return Verdict(Decision.OVER_BUDGET, f"not starting: what today has cost could not be read; {case.shape}")
+        return StartDecision(Decision.OVER_BUDGET, f"not starting: what today has cost could not be read; {case.shape}")
     if policy.daily_gpu_seconds is not None and used >= policy.daily_gpu_seconds:
         spent = f"{used / 3600:.1f} of {policy.daily_gpu_seconds / 3600:g} GPU hours"
     elif policy.daily_cost_usd is not None and policy.cost_usd(used) >= policy.daily_cost_usd:
         spent = f"{policy.cost_usd(used):.2f} of {policy.daily_cost_usd:g} USD"
     else:
         return None
-    return Verdict(Decision.OVER_BUDGET, f"over budget: {spent} of today are used; {case.shape}")
+    return StartDecision(Decision.OVER_BUDGET, f"over budget: {spent} of today are used; {case.shape}")
 
 
-def _too_little_yet(case: _Case) -> Verdict | None:
+def _too_little_yet(case: _Case) -> StartDecision | None:
     """A first start for waiting work waits until there is enough for it, or some has waited long enough.
 
     For how long is unknown without the ledger, and then nothing waits: the rule saves money, and no work may wait
@@ -148,10 +148,12 @@ def _too_little_yet(case: _Case) -> Verdict | None:
     if case.queue.visible >= policy.start_min_jobs or age >= policy.start_max_wait:
         return None
     left = human_duration((policy.start_max_wait - age).total_seconds())
-    return Verdict(Decision.GATHERING, f"gathering: fewer than {policy.start_min_jobs:,}, {left} left; {case.shape}")
+    return StartDecision(
+        Decision.GATHERING, f"gathering: fewer than {policy.start_min_jobs:,}, {left} left; {case.shape}"
+    )
 
 
-_RULES: tuple[Callable[[_Case], Verdict | None], ...] = (
+_RULES: tuple[Callable[[_Case], StartDecision | None], ...] = (
     _nothing_waits,
     _limit_is_zero,
     _enough_at_work,
@@ -164,7 +166,7 @@ _RULES: tuple[Callable[[_Case], Verdict | None], ...] = (
 # --- the start
 
 
-def _choose(case: _Case) -> Verdict:
+def _choose(case: _Case) -> StartDecision:
     blocked = {zone for zone, until in case.observation.blocked_zones.items() if case.now < until}
     startable = [member for member in case.fleet if member.startable]
     candidates = tuple(m.id for m in startable if m.instance.availability_zone not in blocked)
@@ -173,13 +175,13 @@ def _choose(case: _Case) -> Verdict:
     count = min(case.desired - case.capacity, room, len(candidates))
     if count > 0:
         start = StartInstance(candidates, count, case.shape)
-        return _doubt(case, count) or Verdict(Decision.STARTING, f"starting {count}: {case.shape}", start)
+        return _doubt(case, count) or StartDecision(Decision.STARTING, f"starting {count}: {case.shape}", start)
     if room > 0 and startable:
-        return Verdict(Decision.NO_CAPACITY, f"waiting: {_no_capacity(case)}, will retry; {case.shape}")
-    return Verdict(Decision.WAITING, f"waiting: {_obstacle(case, room)}; {case.shape}")
+        return StartDecision(Decision.NO_CAPACITY, f"waiting: {_no_capacity(case)}, will retry; {case.shape}")
+    return StartDecision(Decision.WAITING, f"waiting: {_obstacle(case, room)}; {case.shape}")
 
 
-def _doubt(case: _Case, count: int) -> Verdict | None:
+def _doubt(case: _Case, count: int) -> StartDecision | None:
     """Counts alone start one instance an hour; more needs a worker that has had work since, or a message that was seen.
 
     Asked last, when the start is possible: each look costs a message one of its receives, and what it sees is believed
@@ -190,7 +192,7 @@ def _doubt(case: _Case, count: int) -> Verdict | None:
     if why is None or seen in {Sighting.MESSAGE, Sighting.REFUSED}:
         return None
     look = "so a tick would look for a message" if seen is None else "and a look found no message"
-    return Verdict(Decision.DOUBTING, f"doubting: {why}, {look}; {case.shape}")
+    return StartDecision(Decision.DOUBTING, f"doubting: {why}, {look}; {case.shape}")
 
 
 def _why_counts_are_not_believed(case: _Case, count: int) -> str | None:
@@ -218,5 +220,5 @@ def _obstacle(case: _Case, room: int) -> str:
     leaving = [member for member in case.fleet if member.standing.is_leaving]
     if leaving:
         return f"{names(leaving)}, will retry"
-    held = sum(member.standing is Standing.STOPPED and member.instance.hold for member in case.fleet)
+    held = sum(member.standing is InstanceStatus.STOPPED and member.instance.hold for member in case.fleet)
     return f"the pool is exhausted: none of its {instances(len(case.fleet))} can be started, {held} on hold"

@@ -10,7 +10,7 @@ from autoscaler.model import Instance, Observation, Policy, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 
 
-class Standing(StrEnum):
+class InstanceStatus(StrEnum):
     """What one instance is worth to the queue. Its text is what people read."""
 
     STOPPED = "stopped"
@@ -29,37 +29,37 @@ class Standing(StrEnum):
         An unseen one counts: starting a second GPU because the ledger is away would be waste, and the work that the
         first one is doing does not need the ledger.
         """
-        return self in {Standing.BOOTING, Standing.AT_WORK, Standing.UNSEEN}
+        return self in {InstanceStatus.BOOTING, InstanceStatus.AT_WORK, InstanceStatus.UNSEEN}
 
     @property
     def is_suspect(self) -> bool:
         """Whether its worker seems to be dead or hung."""
-        return self in {Standing.SILENT, Standing.STUCK}
+        return self in {InstanceStatus.SILENT, InstanceStatus.STUCK}
 
     @property
     def is_leaving(self) -> bool:
         """Whether its run is ending by itself, so that it can soon be started again."""
-        return self in {Standing.STOPPING, Standing.DRAINING}
+        return self in {InstanceStatus.STOPPING, InstanceStatus.DRAINING}
 
 
 # DescribeInstances may lag behind StartInstances by seconds.
 _START_SHOWS = timedelta(seconds=30)
 
 
-def standing(instance: Instance, observation: Observation, policy: Policy, now: datetime) -> Standing:
+def standing(instance: Instance, observation: Observation, policy: Policy, now: datetime) -> InstanceStatus:
     """What `instance` is worth at `now`."""
     if instance.state == "stopped":
-        return Standing.BOOTING if _start_does_not_show_yet(instance, now) else Standing.STOPPED
+        return InstanceStatus.BOOTING if _start_does_not_show_yet(instance, now) else InstanceStatus.STOPPED
     if instance.state == "stopping":
-        return Standing.STOPPING
+        return InstanceStatus.STOPPING
     unseen = observation.heartbeats is None or instance.id in observation.invalid_heartbeats
     if instance.state == "running" and unseen:
-        return Standing.UNSEEN
+        return InstanceStatus.UNSEEN
     heartbeat = observation.heartbeat_of(instance)
     if instance.state == "running" and heartbeat:
         return _by_heartbeat(heartbeat, observation, policy, now)
     booting = now - instance.boot_start <= policy.boot_limit
-    return Standing.BOOTING if booting else Standing.SILENT
+    return InstanceStatus.BOOTING if booting else InstanceStatus.SILENT
 
 
 def _start_does_not_show_yet(instance: Instance, now: datetime) -> bool:
@@ -74,14 +74,14 @@ def _start_does_not_show_yet(instance: Instance, now: datetime) -> bool:
     return instance.stopped_at is None or instance.stopped_at < ours.replace(microsecond=0)
 
 
-def _by_heartbeat(heartbeat: Heartbeat, observation: Observation, policy: Policy, now: datetime) -> Standing:
+def _by_heartbeat(heartbeat: Heartbeat, observation: Observation, policy: Policy, now: datetime) -> InstanceStatus:
     if now - heartbeat.beat_at > policy.silent_limit or is_from_the_future(heartbeat, now):
-        return Standing.SILENT
+        return InstanceStatus.SILENT
     if heartbeat.state == "draining":
-        return Standing.DRAINING
+        return InstanceStatus.DRAINING
     waited = observation.oldest_waits
     if heartbeat.state == "busy":
         since = heartbeat.progress_at
     else:
         since = heartbeat.idle_since if waited and waited > policy.stuck_limit else None
-    return Standing.STUCK if since and now - since > policy.stuck_limit else Standing.AT_WORK
+    return InstanceStatus.STUCK if since and now - since > policy.stuck_limit else InstanceStatus.AT_WORK

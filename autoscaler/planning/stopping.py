@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from autoscaler.model import Action, MarkSuspect, Observation, Policy, RebootInstance, StopInstance, is_from_the_future
 from autoscaler.planning.fleet import Fleet, Member
-from autoscaler.planning.status import Standing
+from autoscaler.planning.status import InstanceStatus
 from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
 
@@ -48,7 +48,7 @@ def endings(fleet: Fleet, observation: Observation, policy: Policy, keep: int, n
 
 
 def _ending(member: Member, observation: Observation, policy: Policy, kept: bool, now: datetime) -> Endings:
-    if observation.heartbeats is None or member.standing is Standing.UNSEEN:
+    if observation.heartbeats is None or member.standing is InstanceStatus.UNSEEN:
         return Endings(alarms=_overlong(member, policy, now))
     if member.standing.is_suspect:
         return _suspect(member, now)
@@ -108,7 +108,7 @@ def _mark(member: Member, now: datetime) -> datetime | None:
     """Since when it is a suspect, in this spell of silence."""
     mark, heartbeat = member.instance.suspect_since, member.heartbeat
     begin = member.instance.boot_start
-    if member.standing is Standing.STUCK and heartbeat:
+    if member.standing is InstanceStatus.STUCK and heartbeat:
         begin = max(begin, heartbeat.progress_at or heartbeat.idle_since or begin)
     elif heartbeat and not is_from_the_future(heartbeat, now):
         begin = max(begin, heartbeat.beat_at)
@@ -121,9 +121,9 @@ def _why_suspect(member: Member, now: datetime) -> str:
         return f"no heartbeat since its {'reboot' if member.instance.rebooted else 'start'}, for {_since(member, now)}"
     if is_from_the_future(heartbeat, now):
         return f"its clock is {human_duration((heartbeat.beat_at - now).total_seconds())} ahead"
-    if member.standing is Standing.STUCK and heartbeat.progress_at:
+    if member.standing is InstanceStatus.STUCK and heartbeat.progress_at:
         return f"busy, but no job finished for {human_duration((now - heartbeat.progress_at).total_seconds())}"
-    if member.standing is Standing.STUCK and heartbeat.idle_since:
+    if member.standing is InstanceStatus.STUCK and heartbeat.idle_since:
         return f"work waits, but it has had none for {human_duration((now - heartbeat.idle_since).total_seconds())}"
     return f"no heartbeat for {human_duration((now - heartbeat.beat_at).total_seconds())}"
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from autoscaler.model import Observation, Policy, StopInstance, Surplus
 from autoscaler.planning.fleet import Fleet, real_time_factor
 from autoscaler.planning.starting import wanted_idle, wanted_instances
-from autoscaler.planning.status import Standing
+from autoscaler.planning.status import InstanceStatus
 from shared.clock import human_duration
 
 
@@ -53,7 +53,7 @@ def surplus_stops(
         (member.heartbeat.idle_since, member.id)
         for member in fleet
         if member.may_be_stopped
-        and member.standing is Standing.AT_WORK
+        and member.standing is InstanceStatus.AT_WORK
         and member.heartbeat
         and member.heartbeat.state == "idle"
         and member.heartbeat.idle_since

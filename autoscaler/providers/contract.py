@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 
 ALREADY_STARTED = "AlreadyStarted"
-"""Our own code in `Outcome.blocked`: someone else started the instance between our look and our call."""
+"""Our own code in `ActionOutcome.blocked`: someone else started the instance between our look and our call."""
 HELD = "Held"
-"""Our own code in `Outcome.blocked`: a person put the hold tag on the instance between our look and our call."""
+"""Our own code in `ActionOutcome.blocked`: a person put the hold tag on the instance between our look and our call."""
 NOT_RUNNING = "NotRunning"
-"""Our own code in `Outcome.blocked`: the instance to stop did not run any more."""
+"""Our own code in `ActionOutcome.blocked`: the instance to stop did not run any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,15 @@ class CapacityProvider(Protocol):
     def see(self, found: tuple[Instance, ...]) -> Sight:
         """The provider's view of the instances that carry the fleet's tag."""
 
-    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         """Have up to `count` of the `candidates` run, in their order; one that runs already counts.
 
         Started ones are owned when they are seen next; one that someone else started stays theirs. A candidate that
         cannot start now is `blocked`, and the next one is tried; a refusal that needs a person is `failed` and ends it.
         """
 
-    def stop(self, instance_id: str) -> Outcome:
+    def stop(self, instance_id: str) -> ActionOutcome:
         """Stop one instance that runs; one that does not, or is between two states, is `blocked` and left alone."""
 
-    def hold_back(self) -> Outcome:
+    def hold_back(self) -> ActionOutcome:
         """Take back starts that were asked for and have not begun, because a live session holds the lock now."""

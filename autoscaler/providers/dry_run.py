@@ -4,7 +4,7 @@ from datetime import datetime
 
 import structlog
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 from autoscaler.providers.contract import CapacityProvider, Sight
 from shared.clock import iso
 
@@ -20,13 +20,13 @@ class DryRunPool:
     def see(self, found: tuple[Instance, ...]) -> Sight:
         return self._real.see(found) if self._real else Sight(found)
 
-    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         log.debug("dry_run_start", instances=candidates[:count], at=iso(now))
-        return Outcome(started=candidates[:count])
+        return ActionOutcome(started=candidates[:count])
 
-    def stop(self, instance_id: str) -> Outcome:
+    def stop(self, instance_id: str) -> ActionOutcome:
         log.debug("dry_run_stop", instance=instance_id)
-        return Outcome(stopped=(instance_id,))
+        return ActionOutcome(stopped=(instance_id,))
 
-    def hold_back(self) -> Outcome:
-        return Outcome()
+    def hold_back(self) -> ActionOutcome:
+        return ActionOutcome()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, Sight
 from autoscaler.providers.refusals import Refusal, code_of, refusal
 from shared.clock import Clock
@@ -89,39 +89,39 @@ class AutoScalingGroup:
         places = (*_on_their_way(coming, now), *_places(group, now))
         return Sight((*members, *_others(found, group), *places), tuple(_problems(group, untagged)))
 
-    def start(self, candidates: tuple[str, ...], count: int, _now: datetime) -> Outcome:
+    def start(self, candidates: tuple[str, ...], count: int, _now: datetime) -> ActionOutcome:
         """Raise the desired capacity by as many of the places as are still free, up to `count`."""
         try:
             group = self._look()
         except (*AWS_ERRORS, InstanceError) as error:
             return _refused(candidates[:1], error)
         if not group.launches:
-            return Outcome(blocked=dict.fromkeys(candidates[:count], LAUNCH_SUSPENDED))
+            return ActionOutcome(blocked=dict.fromkeys(candidates[:count], LAUNCH_SUSPENDED))
         taken, free, beyond = _sorted_places(group, candidates, count)
-        outcome = Outcome(
+        outcome = ActionOutcome(
             blocked={**dict.fromkeys(taken, ALREADY_STARTED), **dict.fromkeys(beyond, MAX_SIZE_REACHED)},
         )
         return outcome + self._raise(group, free) if free else outcome
 
-    def stop(self, instance_id: str) -> Outcome:
+    def stop(self, instance_id: str) -> ActionOutcome:
         """Terminate one member and lower the desired capacity, in one call: in two, the group would pick a victim."""
         try:
             group = self._look()
             lifecycle = group.members.get(instance_id)
             if lifecycle is None or lifecycle in _LEAVING:
-                return Outcome(blocked={instance_id: NOT_RUNNING})
+                return ActionOutcome(blocked={instance_id: NOT_RUNNING})
             if group.desired <= group.min_size:
                 log.warning("group_at_min_size", group=group.name, min_size=group.min_size, instance=instance_id)
-                return Outcome(blocked={instance_id: MIN_SIZE_REACHED})
+                return ActionOutcome(blocked={instance_id: MIN_SIZE_REACHED})
             self._autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
             )
         except (*AWS_ERRORS, InstanceError) as error:
             return _refused((instance_id,), error)
         log.info("instance_terminated", instance=instance_id, group=group.name)
-        return Outcome(stopped=(instance_id,))
+        return ActionOutcome(stopped=(instance_id,))
 
-    def hold_back(self) -> Outcome:
+    def hold_back(self) -> ActionOutcome:
         """Lower the desired capacity to the members there are, so that none is launched while the lock is held.
 
         A group without capacity in any zone keeps trying for a day, and would start a GPU in the middle of a session.
@@ -130,12 +130,12 @@ class AutoScalingGroup:
             group = self._look()
             wanted = max(group.active, group.min_size)
             if wanted >= group.desired:
-                return Outcome()
+                return ActionOutcome()
             self._set(wanted)
         except (*AWS_ERRORS, InstanceError) as error:
             return _refused((self._name,), error)
         log.info("group_held_back", group=group.name, desired=wanted, was=group.desired)
-        return Outcome()
+        return ActionOutcome()
 
     def _look(self) -> _Group:
         groups = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self._name])["AutoScalingGroups"]
@@ -143,14 +143,14 @@ class AutoScalingGroup:
             raise InstanceError(NO_GROUP)
         return _group(groups[0])
 
-    def _raise(self, group: _Group, places: tuple[str, ...]) -> Outcome:
+    def _raise(self, group: _Group, places: tuple[str, ...]) -> ActionOutcome:
         desired = group.desired + len(places)
         try:
             self._set(desired)
         except AWS_ERRORS as error:
             return _refused(places, error)
         log.info("group_raised", group=group.name, desired=desired, was=group.desired)
-        return Outcome(started=places)
+        return ActionOutcome(started=places)
 
     def _set(self, desired: int) -> None:
         self._autoscaling.set_desired_capacity(
@@ -244,10 +244,10 @@ def _code(error: Exception) -> str:
     return str(error) if isinstance(error, InstanceError) else code_of(error)
 
 
-def _refused(names: tuple[str, ...], error: Exception) -> Outcome:
+def _refused(names: tuple[str, ...], error: Exception) -> ActionOutcome:
     code = _code(error)
     if not isinstance(error, InstanceError) and refusal(error) in {Refusal.INSTANCE, Refusal.FLEET}:
         log.warning("group_blocked", names=names, code=code)
-        return Outcome(blocked=dict.fromkeys(names, code))
+        return ActionOutcome(blocked=dict.fromkeys(names, code))
     log.error("group_refused", names=names, code=code, error=str(error))
-    return Outcome(failed=dict.fromkeys(names, code))
+    return ActionOutcome(failed=dict.fromkeys(names, code))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 from autoscaler.providers.contract import ALREADY_STARTED, HELD, NOT_RUNNING, Sight
 from autoscaler.providers.refusals import Refusal, code_of, refusal
 from shared.clock import iso
@@ -52,19 +52,19 @@ class InstancePool:
         """The pool is what carries the fleet's tag."""
         return Sight(found)
 
-    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         """Start up to `count` of the `candidates` in order, going on to the next ones where AWS says "not now".
 
         A failure that needs a person ends it: it would meet the next candidate too, or has perhaps started this one.
         """
-        outcome, left, budget = Outcome(), list(dict.fromkeys(candidates)), _Budget()
+        outcome, left, budget = ActionOutcome(), list(dict.fromkeys(candidates)), _Budget()
         while left and budget.open and (wanted := count - _running(outcome)) > 0:
             batch = left[: min(wanted, _BATCH)]
             del left[: len(batch)]
             outcome += self._start_stopped(batch, now, budget)
         return outcome
 
-    def stop(self, instance_id: str) -> Outcome:
+    def stop(self, instance_id: str) -> ActionOutcome:
         """Stop one instance. One that is between two states is blocked: the next tick sees what became of it."""
         try:
             answer = self._ec2.stop_instances(InstanceIds=[instance_id])
@@ -72,21 +72,21 @@ class InstancePool:
             code = code_of(error)
             if refusal(error) in {Refusal.INSTANCE, Refusal.FLEET}:
                 log.info("instance_not_stopped", instance=instance_id, code=code)
-                return Outcome(blocked={instance_id: code})
+                return ActionOutcome(blocked={instance_id: code})
             log.error("instance_stop_failed", instance=instance_id, code=code, error=str(error))
-            return Outcome(failed={instance_id: code})
+            return ActionOutcome(failed={instance_id: code})
         tried_again = answer["ResponseMetadata"]["RetryAttempts"] > 0
         ran = any(change["PreviousState"]["Name"] in {"pending", "running"} for change in answer["StoppingInstances"])
         if not ran and not tried_again:
-            return Outcome(blocked={instance_id: NOT_RUNNING})
+            return ActionOutcome(blocked={instance_id: NOT_RUNNING})
         log.info("instance_stopped", instance=instance_id)
-        return Outcome(stopped=(instance_id,))
+        return ActionOutcome(stopped=(instance_id,))
 
-    def hold_back(self) -> Outcome:
+    def hold_back(self) -> ActionOutcome:
         """EC2 starts an instance at once or not at all: there is nothing to take back."""
-        return Outcome()
+        return ActionOutcome()
 
-    def _start_stopped(self, batch: Sequence[str], now: datetime, budget: _Budget) -> Outcome:
+    def _start_stopped(self, batch: Sequence[str], now: datetime, budget: _Budget) -> ActionOutcome:
         """Start those of the batch that are stopped; a mark on any other would be a claim to someone else's run."""
         try:
             described = self._ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": list(batch)}])
@@ -98,9 +98,9 @@ class InstancePool:
         if blocked:
             log.info("instances_not_startable", instances=blocked)
         rest = [name for name in batch if name not in blocked]
-        return Outcome(blocked=blocked) + (self._start_marked(rest, now, budget) if rest else Outcome())
+        return ActionOutcome(blocked=blocked) + (self._start_marked(rest, now, budget) if rest else ActionOutcome())
 
-    def _start_marked(self, batch: Sequence[str], now: datetime, budget: _Budget) -> Outcome:
+    def _start_marked(self, batch: Sequence[str], now: datetime, budget: _Budget) -> ActionOutcome:
         # The mark comes first. The other way round, an autoscaler that dies between the two calls leaves a GPU running
         # that nobody may stop; this way, it leaves a mark that the next start by a person outdates.
         mark = iso(now)
@@ -116,20 +116,20 @@ class InstancePool:
         # instance started. Written again, ours is not the one that it takes back.
         return self._mark(ours, mark) + self._unmark(not_ours, mark) + outcome
 
-    def _mark(self, instances: Sequence[str], mark: str) -> Outcome:
+    def _mark(self, instances: Sequence[str], mark: str) -> ActionOutcome:
         """Empty where it worked."""
         if not instances:
-            return Outcome()
+            return ActionOutcome()
         try:
             self._ec2.create_tags(Resources=list(instances), Tags=[{"Key": STARTED_AT_TAG, "Value": mark}])
         except AWS_ERRORS as error:
             return _refused(instances, error)
-        return Outcome()
+        return ActionOutcome()
 
-    def _start(self, batch: Sequence[str], budget: _Budget) -> tuple[Outcome, tuple[str, ...]]:
+    def _start(self, batch: Sequence[str], budget: _Budget) -> tuple[ActionOutcome, tuple[str, ...]]:
         """What came of it, and the instances of which nobody knows whether they started."""
         if not budget.open:
-            return Outcome(), ()
+            return ActionOutcome(), ()
         budget.calls -= 1
         try:
             answer = self._ec2.start_instances(InstanceIds=list(batch))
@@ -141,28 +141,28 @@ class InstancePool:
             return _refused(batch, error), tuple(batch) if meaning is Refusal.UNKNOWN else ()
         return _started(batch, answer), ()
 
-    def _start_halves(self, batch: Sequence[str], budget: _Budget) -> tuple[Outcome, tuple[str, ...]]:
+    def _start_halves(self, batch: Sequence[str], budget: _Budget) -> tuple[ActionOutcome, tuple[str, ...]]:
         """EC2 starts all instances of a call or none, and does not say which of them it is that cannot start."""
         half = len(batch) // 2
         first, open_ended = self._start(batch[:half], budget)
         second, more_open_ended = self._start(batch[half:], budget)
         return first + second, open_ended + more_open_ended
 
-    def _unmark(self, instances: Sequence[str], mark: str) -> Outcome:
+    def _unmark(self, instances: Sequence[str], mark: str) -> ActionOutcome:
         """Take back the mark of this start; with its value given, EC2 deletes no other."""
         if not instances:
-            return Outcome()
+            return ActionOutcome()
         try:
             self._ec2.delete_tags(Resources=list(instances), Tags=[{"Key": STARTED_AT_TAG, "Value": mark}])
         except AWS_ERRORS as error:
             # Not a warning: with the mark left on it, a person's run could be taken for the autoscaler's.
             log.error("instance_unmark_failed", instances=instances, code=code_of(error), error=str(error))
-            return Outcome(failed=dict.fromkeys(instances, code_of(error)))
-        return Outcome()
+            return ActionOutcome(failed=dict.fromkeys(instances, code_of(error)))
+        return ActionOutcome()
 
 
 def _why_not(described: "InstanceTypeDef | None") -> str | None:
-    """Why this instance cannot be started, in the words of `Outcome.blocked`; `None` when it can."""
+    """Why this instance cannot be started, in the words of `ActionOutcome.blocked`; `None` when it can."""
     state = described["State"]["Name"] if described else "terminated"
     if described and HOLD_TAG in tags_of(described.get("Tags", [])):
         return HELD
@@ -171,12 +171,12 @@ def _why_not(described: "InstanceTypeDef | None") -> str | None:
     return None if state == "stopped" else "IncorrectInstanceState"
 
 
-def _running(outcome: Outcome) -> int:
+def _running(outcome: ActionOutcome) -> int:
     """How many instances run because of, or in spite of, these starts."""
     return len(outcome.started) + sum(code == ALREADY_STARTED for code in outcome.blocked.values())
 
 
-def _started(batch: Sequence[str], answer: "StartInstancesResultTypeDef") -> Outcome:
+def _started(batch: Sequence[str], answer: "StartInstancesResultTypeDef") -> ActionOutcome:
     # EC2 answers a second start with success. After a retry inside boto3 the first start was most likely ours, with
     # its answer lost on the way.
     tried_again = answer["ResponseMetadata"]["RetryAttempts"] > 0
@@ -184,13 +184,13 @@ def _started(batch: Sequence[str], answer: "StartInstancesResultTypeDef") -> Out
     theirs = [name for name in batch if before.get(name, "stopped") != "stopped" and not tried_again]
     ours = tuple(name for name in batch if name not in theirs)
     log.info("instances_started", instances=ours, already_started=theirs)
-    return Outcome(started=ours, blocked=dict.fromkeys(theirs, ALREADY_STARTED))
+    return ActionOutcome(started=ours, blocked=dict.fromkeys(theirs, ALREADY_STARTED))
 
 
-def _refused(batch: Sequence[str], error: Exception) -> Outcome:
+def _refused(batch: Sequence[str], error: Exception) -> ActionOutcome:
     code = code_of(error)
     if refusal(error) in {Refusal.INSTANCE, Refusal.FLEET}:
         log.warning("instance_start_blocked", instances=batch, code=code)
-        return Outcome(blocked=dict.fromkeys(batch, code))
+        return ActionOutcome(blocked=dict.fromkeys(batch, code))
     log.error("instance_start_failed", instances=batch, code=code, error=str(error))
-    return Outcome(failed=dict.fromkeys(batch, code))
+    return ActionOutcome(failed=dict.fromkeys(batch, code))

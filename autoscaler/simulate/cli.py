@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from autoscaler.simulate.comparison import Verdict, compare, contenders, ours, verdicts
+from autoscaler.simulate.comparison import ComparisonVerdict, compare, contenders, ours, verdicts
 from autoscaler.simulate.report import figures, sentences, side_by_side
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.workload import MADE, Trace
 from autoscaler.simulate.workload_file import read_trace
 from autoscaler.simulate.world.conditions import NAMED
@@ -124,7 +124,7 @@ def settings_of(changes: Sequence[str], trace: Trace) -> Settings:
     return settings
 
 
-def _drawing(target: Path, *, beside: bool) -> Callable[[Sequence[Result]], None]:
+def _drawing(target: Path, *, beside: bool) -> Callable[[Sequence[SimulationResult]], None]:
     """How to draw; asked for first, so that a simulation does not run for nothing where matplotlib is missing."""
     from autoscaler.simulate.plot import FORMATS, draw_course, draw_frontier  # noqa: PLC0415 - matplotlib is optional
 
@@ -135,7 +135,7 @@ def _drawing(target: Path, *, beside: bool) -> Callable[[Sequence[Result]], None
     return lambda results: draw_course(results[0], target)
 
 
-def _document(results: Sequence[Result], conditions: str, seed: int) -> dict[str, object]:
+def _document(results: Sequence[SimulationResult], conditions: str, seed: int) -> dict[str, object]:
     return {
         "conditions": conditions,
         "seed": seed,
@@ -144,7 +144,7 @@ def _document(results: Sequence[Result], conditions: str, seed: int) -> dict[str
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, object]:
+def _verdict(verdict: ComparisonVerdict) -> dict[str, object]:
     return {
         "strategy": verdict.timer.strategy,
         "dominated": verdict.dominated,
@@ -155,7 +155,7 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _print(results: Sequence[Result]) -> None:
+def _print(results: Sequence[SimulationResult]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)

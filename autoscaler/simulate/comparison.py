@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoscaler.policy import Policy
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.strategies import Ours, Strategy, Timer
 from autoscaler.simulate.workload import Trace
@@ -35,7 +35,7 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ComparisonVerdict:
     """How one timer fares.
 
     Attributes:
@@ -43,9 +43,9 @@ class Verdict:
         quicker: the one of ours with the least wait (p95) that costs no more; `None` likewise.
     """
 
-    timer: Result
-    cheaper: Result | None
-    quicker: Result | None
+    timer: SimulationResult
+    cheaper: SimulationResult | None
+    quicker: SimulationResult | None
 
     @property
     def dominated(self) -> bool:
@@ -99,29 +99,29 @@ def waiting(settings: Settings, seconds: int, suffix: str = "") -> Contender:
 
 def compare(
     trace: Trace, contending: Iterable[Contender], conditions: Conditions, seed: int, pool: int
-) -> list[Result]:
+) -> list[SimulationResult]:
     """Each of them alone on the same trace, under the same conditions."""
     return [
         simulate(Run(trace, contender.strategy, contender.settings, conditions, seed, pool)) for contender in contending
     ]
 
 
-def verdicts(results: Sequence[Result]) -> list[Verdict]:
+def verdicts(results: Sequence[SimulationResult]) -> list[ComparisonVerdict]:
     """What became of each timer beside all of ours."""
     own = [result for result in results if is_ours(result)]
     return [_verdict(result, own) for result in results if not is_ours(result)]
 
 
-def is_ours(result: Result) -> bool:
+def is_ours(result: SimulationResult) -> bool:
     return result.strategy.startswith(OURS)
 
 
-def is_stopped_soon(result: Result) -> bool:
+def is_stopped_soon(result: SimulationResult) -> bool:
     """Whether its autoscaler stops idle workers before they stop by themselves."""
     return result.strategy.endswith(_STOPPED_SOON)
 
 
-def _verdict(result: Result, own: Sequence[Result]) -> Verdict:
+def _verdict(result: SimulationResult, own: Sequence[SimulationResult]) -> ComparisonVerdict:
     better = [
         each
         for each in own
@@ -129,7 +129,7 @@ def _verdict(result: Result, own: Sequence[Result]) -> Verdict:
         and each.wait_p95 <= result.wait_p95 * _NO_WORSE
         and each.left <= result.left
     ]
-    return Verdict(
+    return ComparisonVerdict(
         timer=result,
         cheaper=min(better, key=lambda each: each.cost_usd, default=None),
         quicker=min(better, key=lambda each: each.wait_p95, default=None),

@@ -6,9 +6,9 @@ It decides nothing, and changes nothing of what was decided. The capacity provid
 from dataclasses import replace
 from datetime import datetime
 
-from autoscaler.model import Observation, Outcome, Sighting
+from autoscaler.model import ActionOutcome, Observation, Sighting
 from autoscaler.record import TickRecord
-from autoscaler.simulate.world.fleet import Fleet
+from autoscaler.simulate.world.fleet import SimulatedFleet
 from autoscaler.simulate.world.jobs import Counts
 from autoscaler.simulate.world.live import LiveSessions
 from shared.clock import Clock
@@ -20,7 +20,7 @@ _EMPTY_RECEIVE_SECONDS = 2.0  # `autoscaler.probe` waits so long for a message
 class SimulatedEyes:
     """Sees the simulated world as `autoscaler.observe` sees AWS."""
 
-    def __init__(self, counts: Counts, live: LiveSessions, fleet: Fleet, clock: Clock) -> None:
+    def __init__(self, counts: Counts, live: LiveSessions, fleet: SimulatedFleet, clock: Clock) -> None:
         self._counts = counts
         self._clock = clock
         self._live = live
@@ -52,18 +52,18 @@ class SimulatedEyes:
 class SimulatedRepairs:
     """Marks and reboots simulated instances."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: SimulatedFleet) -> None:
         self._fleet = fleet
 
-    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         for name in instance_ids:
             self._fleet.mark(name, now)
-        return Outcome(marked=instance_ids)
+        return ActionOutcome(marked=instance_ids)
 
-    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         for name in instance_ids:
             self._fleet.reboot(name, now)
-        return Outcome(rebooted=instance_ids)
+        return ActionOutcome(rebooted=instance_ids)
 
 
 class MemoryRecords:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoscaler.simulate.comparison import is_ours, is_stopped_soon
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from shared.clock import human_duration
 
 _INK, _QUIET, _OURS, _OTHER, _LOCK = "#1f2328", "#6e7781", "#0b7285", "#b6bec8", "#e8590c"
@@ -20,7 +20,7 @@ _MINUTES = (2, 5, 10, 30, 60, 120, 360, 600)
 FORMATS = (".png", ".svg")
 
 
-def draw_course(result: Result, target: Path) -> None:
+def draw_course(result: SimulationResult, target: Path) -> None:
     """Write the queue, the instances, the lock and the cost over time as a picture."""
     days = [sample.at / 86_400 for sample in result.samples]
     figure = Figure(figsize=(10, 6.5), facecolor="white", layout="constrained")
@@ -46,7 +46,7 @@ def draw_course(result: Result, target: Path) -> None:
     _save(figure, target)
 
 
-def draw_frontier(results: Sequence[Result], target: Path) -> None:
+def draw_frontier(results: Sequence[SimulationResult], target: Path) -> None:
     """Write cost against p95 wait of each strategy as a picture: what lies lower and further left is better."""
     figure = Figure(figsize=(10, 5), facecolor="white", layout="constrained")
     ax = figure.subplots()

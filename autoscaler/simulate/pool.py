@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import Enum, auto
 from random import Random
 
-from autoscaler.model import Instance, Outcome
+from autoscaler.model import ActionOutcome, Instance
 from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, Sight
 from autoscaler.simulate.world.conditions import Conditions
-from autoscaler.simulate.world.fleet import Fleet
+from autoscaler.simulate.world.fleet import SimulatedFleet
 from shared.clock import Clock
 
 
@@ -28,7 +28,7 @@ class SimulatedPool:
         blocked: how many starts EC2 has refused.
     """
 
-    def __init__(self, fleet: Fleet, clock: Clock, conditions: Conditions, random: Random) -> None:
+    def __init__(self, fleet: SimulatedFleet, clock: Clock, conditions: Conditions, random: Random) -> None:
         self._fleet = fleet
         self._clock = clock
         self._conditions = conditions
@@ -39,32 +39,32 @@ class SimulatedPool:
     def see(self, found: tuple[Instance, ...]) -> Sight:
         return Sight(found)
 
-    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+    def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         """All in one call, as EC2 takes fifty; what it starts runs at once, and the answer takes its time."""
         if not candidates or count <= 0:
-            return Outcome()
+            return ActionOutcome()
         fault = self.faults.popleft() if self.faults else self._draw_fault()
         if fault is StartFault.FORBIDDEN:
-            return Outcome(failed={candidates[0]: "UnauthorizedOperation"})
+            return ActionOutcome(failed={candidates[0]: "UnauthorizedOperation"})
         if fault is StartFault.BUSY:
-            outcome = Outcome(blocked={candidates[0]: "RequestLimitExceeded"})
+            outcome = ActionOutcome(blocked={candidates[0]: "RequestLimitExceeded"})
         else:
             outcome = self._start(candidates, count, now)
         self.blocked += sum(code != ALREADY_STARTED for code in outcome.blocked.values())
         self._clock.sleep(self._conditions.call_seconds)
         if fault is StartFault.LOST:
-            return Outcome(blocked=outcome.blocked, failed=dict.fromkeys(outcome.started, "InternalError"))
+            return ActionOutcome(blocked=outcome.blocked, failed=dict.fromkeys(outcome.started, "InternalError"))
         return outcome
 
-    def stop(self, instance_id: str) -> Outcome:
+    def stop(self, instance_id: str) -> ActionOutcome:
         if self._fleet.stop(instance_id, "autoscaler"):
-            return Outcome(stopped=(instance_id,))
-        return Outcome(blocked={instance_id: NOT_RUNNING})
+            return ActionOutcome(stopped=(instance_id,))
+        return ActionOutcome(blocked={instance_id: NOT_RUNNING})
 
-    def hold_back(self) -> Outcome:
-        return Outcome()
+    def hold_back(self) -> ActionOutcome:
+        return ActionOutcome()
 
-    def _start(self, candidates: tuple[str, ...], count: int, now: datetime) -> Outcome:
+    def _start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         started: list[str] = []
         blocked: dict[str, str] = {}
         running = 0
@@ -77,7 +77,7 @@ class SimulatedPool:
             else:
                 started.append(candidate)
             running += refusal in {None, ALREADY_STARTED}
-        return Outcome(started=tuple(started), blocked=blocked)
+        return ActionOutcome(started=tuple(started), blocked=blocked)
 
     def _draw_fault(self) -> StartFault | None:
         draw, conditions = self._random.random(), self._conditions

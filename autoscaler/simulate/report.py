@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from autoscaler.simulate.comparison import Verdict, is_ours, verdicts
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.comparison import ComparisonVerdict, is_ours, verdicts
+from autoscaler.simulate.result import SimulationResult
 from shared.clock import human_duration
 
 
-def figures(result: Result) -> Table:
+def figures(result: SimulationResult) -> Table:
     """Everything about one simulation, a line each."""
     table = Table(show_header=False)
     table.add_column(no_wrap=True)
@@ -39,7 +39,7 @@ def figures(result: Result) -> Table:
     return table
 
 
-def side_by_side(results: Sequence[Result]) -> Table:
+def side_by_side(results: Sequence[SimulationResult]) -> Table:
     """One line for each strategy, the cheapest last."""
     table = Table()
     table.add_column("strategy", no_wrap=True)
@@ -62,12 +62,12 @@ def side_by_side(results: Sequence[Result]) -> Table:
     return table
 
 
-def sentences(results: Sequence[Result]) -> list[str]:
+def sentences(results: Sequence[SimulationResult]) -> list[str]:
     """One for each timer: what of ours is better."""
     return [f"{verdict.timer.strategy}: {_sentence(verdict)}" for verdict in verdicts(results)]
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: ComparisonVerdict) -> str:
     if not verdict.cheaper or not verdict.quicker:
         return "NOT dominated, no setting of ours costs no more and waits (p95) no longer"
     return (

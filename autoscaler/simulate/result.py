@@ -20,7 +20,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SimulationResult:
     """One strategy on one trace.
 
     Attributes:

@@ -9,18 +9,18 @@ from random import Random
 
 from autoscaler.simulate.parts import MemoryRecords, SimulatedEyes, SimulatedRepairs
 from autoscaler.simulate.pool import SimulatedPool
-from autoscaler.simulate.result import Result, Sample
+from autoscaler.simulate.result import Sample, SimulationResult
 from autoscaler.simulate.strategies import Strategy
-from autoscaler.simulate.workload import Arrival, Session, Trace
+from autoscaler.simulate.workload import Arrival, LiveSession, Trace
 from autoscaler.simulate.world.agenda import Agenda, SimulatedClock
 from autoscaler.simulate.world.conditions import Conditions
-from autoscaler.simulate.world.context import Surroundings, wake
-from autoscaler.simulate.world.fleet import Fleet
-from autoscaler.simulate.world.jobs import Counts, JobQueue, Lot
+from autoscaler.simulate.world.context import SimulationContext, wake
+from autoscaler.simulate.world.fleet import SimulatedFleet
+from autoscaler.simulate.world.jobs import Counts, Lot, SimulatedQueue
 from autoscaler.simulate.world.live import LiveSessions
-from autoscaler.simulate.world.rules import Watch
+from autoscaler.simulate.world.rules import RuleChecker
 from autoscaler.simulate.world.waits import Waits
-from autoscaler.tick import Parts
+from autoscaler.tick import TickParts
 from shared.settings import Settings
 
 _LOOK_SECONDS = 60.0
@@ -45,7 +45,7 @@ class Run:
     pool: int = 1
 
 
-def simulate(run: Run) -> Result:
+def simulate(run: Run) -> SimulationResult:
     """Let all of the trace happen, and the jobs that are left at its end be worked off."""
     return _Simulation(run).result()
 
@@ -58,19 +58,19 @@ class _Simulation:
         self._tick_random, counts_random, world_random, calls_random = (Random(seeds.random()) for _ in range(4))
         self._agenda = Agenda()
         self._live = LiveSessions(self._agenda)
-        self._queue = JobQueue(self._agenda)
-        self._watch = Watch(run.strategy.bounds(run.settings))
+        self._queue = SimulatedQueue(self._agenda)
+        self._watch = RuleChecker(run.strategy.bounds(run.settings))
         settings, conditions = run.settings, run.conditions
         waits = Waits(settings.chunk_seconds / conditions.real_time_factor)
-        self._around = Surroundings(
+        self._around = SimulationContext(
             self._agenda, self._queue, self._live, self._watch, waits, settings, conditions, world_random
         )
-        self._fleet = Fleet(run.pool, self._around)
+        self._fleet = SimulatedFleet(run.pool, self._around)
         counts = Counts(self._queue, self._agenda, conditions, counts_random)
         clock = SimulatedClock(self._agenda)
         self._pool = SimulatedPool(self._fleet, clock, conditions, calls_random)
         eyes = SimulatedEyes(counts, self._live, self._fleet, clock)
-        parts = Parts(eyes, self._pool, SimulatedRepairs(self._fleet), MemoryRecords())
+        parts = TickParts(eyes, self._pool, SimulatedRepairs(self._fleet), MemoryRecords())
         self._strategy_tick = run.strategy.ticking(parts, clock)
         self._samples: list[Sample] = []
         self._sample_every = max(1, round(run.trace.seconds / _LOOK_SECONDS / _MOST_SAMPLES))
@@ -78,7 +78,7 @@ class _Simulation:
         self._most_running = 0
         self._last_published: tuple[int, float] = (0, 0.0)
 
-    def result(self) -> Result:
+    def result(self) -> SimulationResult:
         """Run, and sum up."""
         self._enter_trace()
         self._enter_tick(0)
@@ -99,7 +99,7 @@ class _Simulation:
             self._enter_session(session)
         self._enter_arrival(0)
 
-    def _enter_session(self, session: Session) -> None:
+    def _enter_session(self, session: LiveSession) -> None:
         self._agenda.at(session.begins, self._live.begin)
         self._agenda.at(session.ends, self._live.end)
 
@@ -168,12 +168,12 @@ class _Simulation:
     def _cost(self) -> float:
         return self._fleet.billed_seconds() / 3600 * self._run.settings.price_usd_per_hour
 
-    def _sum_up(self) -> Result:
+    def _sum_up(self) -> SimulationResult:
         run, watch, waits = self._run, self._watch, self._around.waits
         median, p95 = waits.quantiles(0.5, 0.95)
         settings = run.settings
         arrivals = run.trace.arrivals
-        return Result(
+        return SimulationResult(
             workload=run.trace.name,
             strategy=run.strategy.name,
             seconds=run.trace.seconds,

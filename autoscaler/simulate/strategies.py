@@ -6,7 +6,7 @@ from typing import Protocol
 
 from autoscaler.policy import Policy
 from autoscaler.simulate.world.rules import Bounds
-from autoscaler.tick import Autoscaler, Parts
+from autoscaler.tick import Autoscaler, TickParts
 from shared.clock import Clock
 from shared.settings import Settings
 
@@ -24,7 +24,7 @@ class Strategy(Protocol):
     def interval_seconds(self) -> float:
         """From one decision to the next."""
 
-    def ticking(self, parts: Parts, clock: Clock) -> Callable[[], object]:
+    def ticking(self, parts: TickParts, clock: Clock) -> Callable[[], object]:
         """What to call at each tick: it looks and acts through `parts`."""
 
     def bounds(self, settings: Settings) -> Bounds:
@@ -39,7 +39,7 @@ class Ours:
     policy: Policy
     interval_seconds: float = TICK_SECONDS
 
-    def ticking(self, parts: Parts, clock: Clock) -> Callable[[], object]:
+    def ticking(self, parts: TickParts, clock: Clock) -> Callable[[], object]:
         return Autoscaler(parts, self.policy, "simulated", clock).unlogged_tick
 
     def bounds(self, settings: Settings) -> Bounds:
@@ -64,7 +64,7 @@ class Timer:
     interval_seconds: float
     instances: int = 1
 
-    def ticking(self, parts: Parts, clock: Clock) -> Callable[[], object]:
+    def ticking(self, parts: TickParts, clock: Clock) -> Callable[[], object]:
         def tick() -> None:
             seen = parts.observer.observe()
             instances = seen.instances or ()

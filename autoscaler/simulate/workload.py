@@ -24,7 +24,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LiveSession:
     """A live session that holds the lock, in seconds after the beginning."""
 
     begins: float
@@ -43,7 +43,7 @@ class Trace:
     name: str
     seconds: float
     arrivals: tuple[Arrival, ...]
-    sessions: tuple[Session, ...] = ()
+    sessions: tuple[LiveSession, ...] = ()
     pool: int = 1
 
     @property
@@ -61,7 +61,7 @@ def small(days: int, random: Random, *, locked: bool = False) -> Trace:
     for day in range(days):
         for _ in range(20):
             begins = day * DAY + 8 * _HOUR + random.uniform(0, 9 * _HOUR)
-            sessions.append(Session(begins, begins + _HOUR))
+            sessions.append(LiveSession(begins, begins + _HOUR))
     sessions.sort(key=lambda session: session.ends)
     # A moment after the release, as the scan or the upload that finds the gaps follows the end of the session.
     missing = _missing_of_an_hour()
@@ -162,5 +162,5 @@ def _at(arrival: Arrival) -> float:
     return arrival.at
 
 
-def _begins(session: Session) -> float:
+def _begins(session: LiveSession) -> float:
     return session.begins

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from autoscaler.simulate.workload import DAY, Arrival, Session, Trace
+from autoscaler.simulate.workload import DAY, Arrival, LiveSession, Trace
 from shared.errors import ConfigurationError
 
 
@@ -52,7 +52,7 @@ def read_trace(path: Path, pool: int) -> Trace:
     if any(session.ends < session.begins for session in read.sessions):
         raise ConfigurationError(f"{path.name} is no workload: a session ends before it begins")
     arrivals = sorted((Arrival(row.seconds, row.jobs) for row in read.arrivals), key=lambda arrival: arrival.at)
-    sessions = sorted((Session(row.begins, row.ends) for row in read.sessions), key=lambda session: session.begins)
+    sessions = sorted((LiveSession(row.begins, row.ends) for row in read.sessions), key=lambda session: session.begins)
     last = max([arrivals[-1].at, *(session.ends for session in sessions)])
     return Trace(path.stem, math.ceil((last + 1) / DAY) * DAY, tuple(arrivals), tuple(sessions), pool)
 

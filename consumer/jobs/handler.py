@@ -16,7 +16,7 @@ from consumer.jobs.breaker import Breaker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.publish import existing_transcript, publish
 from consumer.jobs.queue import JobQueue
-from consumer.jobs.stages import JobRecord, Message, Prepared, Spoken
+from consumer.jobs.stages import ChunkTranscription, JobRecord, Message, PreparedJob
 from consumer.model.transcriber import Aborted
 from consumer.sessions.audio import SessionAudio
 from shared.aws.retrying import Retrier
@@ -40,7 +40,7 @@ _LONGEST_BACKOFF_SECONDS = 900
 
 
 @dataclass(slots=True)
-class Worker:
+class JobHandler:
     """The steps of a job. Each of those that end one returns what became of it, for the run's report.
 
     `None` stands for a job that went back to the queue or to another worker.
@@ -71,7 +71,7 @@ class Worker:
         """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
         return self._unexpected >= _MOST_UNEXPECTED
 
-    def prepare(self, message: Message) -> Prepared | JobRecord | None:
+    def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
         """Bring a held message to where only the model is missing, or to an end."""
         job: ChunkJob | None = None
         self.leases.begin(message)
@@ -82,13 +82,13 @@ class Worker:
                 return self._done(message, self._skipped(job))
             if not self.ledger.processing(job, self.worker_id, message.receives):
                 return self._done(message, self._cancelled(job))
-            prepared = Prepared(message, job, existing, self.audio.of(job))
+            prepared = PreparedJob(message, job, existing, self.audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
         self.leases.pause(message)
         return prepared
 
-    def complete(self, prepared: Prepared, spoken: Spoken) -> JobRecord | None:
+    def complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> JobRecord | None:
         """Publish what was heard, then delete the message."""
         message, job = prepared.message, prepared.job
         try:
@@ -133,7 +133,7 @@ class Worker:
             return
         log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
 
-    def hand_back(self, jobs: Sequence[Prepared]) -> None:
+    def hand_back(self, jobs: Sequence[PreparedJob]) -> None:
         """Let others have jobs that no window was made of, at once."""
         self.give_back([each.message for each in jobs])
         for each in jobs:
@@ -159,7 +159,7 @@ class Worker:
         log.info("chunk_skipped", **names(job), why="it was cancelled")
         return JobRecord(job, "skipped")
 
-    def _transcript(self, prepared: Prepared, spoken: Spoken) -> ChunkTranscript:
+    def _transcript(self, prepared: PreparedJob, spoken: ChunkTranscription) -> ChunkTranscript:
         job, audio, segments = prepared.job, prepared.audio, spoken.heard.segments
         return ChunkTranscript(
             session_id=job.session_id,

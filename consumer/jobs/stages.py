@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from consumer.jobs.publish import Existing
 from consumer.media.decode import DecodedAudio
 from shared.formats.messages import ChunkJob
-from shared.formats.transcripts import Beside, Segment, Suppressed
+from shared.formats.transcripts import ContextWords, Segment, Suppressed
 from shared.reporting.reports import ReportError
 from shared.reporting.timeline import Outcome
 
@@ -29,7 +29,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class PreparedJob:
     """A job that only the model is missing for. `existing` is the transcript that a forced job replaces."""
 
     message: Message
@@ -43,7 +43,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ChunkWords:
     """What was heard in one chunk; times are seconds from its start.
 
     Attributes:
@@ -52,14 +52,14 @@ class Heard:
 
     segments: tuple[Segment, ...]
     suppressed: tuple[Suppressed, ...]
-    beside: Beside | None = None
+    beside: ContextWords | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ChunkTranscription:
     """What was heard in a chunk, and by what; `device` is where the model really ran."""
 
-    heard: Heard
+    heard: ChunkWords
     language: str
     language_probability: float
     model: str

@@ -11,7 +11,7 @@ from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.state.ledger import Ledger
 
 
-class Heart:
+class HeartbeatSender:
     """Beats at every change of state and every `interval_seconds` in between."""
 
     def __init__(self, ledger: Ledger, worker_id: str, clock: Clock, interval_seconds: float) -> None:

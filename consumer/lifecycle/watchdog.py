@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from consumer.jobs.leases import LeaseKeeper
-from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.heartbeat import HeartbeatSender
 from shared.background import repeating
 from shared.clock import Clock
 from shared.settings import Settings
@@ -30,10 +30,10 @@ _LONGEST_STEP_SECONDS: Final = 180.0
 _KEEPER_SLACK_SECONDS: Final = 120.0
 
 
-class Progress:
+class WorkerProgress:
     """Says whether the worker gets on. Reads without taking a lock: one that hangs may be holding it."""
 
-    def __init__(self, heart: Heart, leases: LeaseKeeper, settings: Settings, clock: Clock) -> None:
+    def __init__(self, heart: HeartbeatSender, leases: LeaseKeeper, settings: Settings, clock: Clock) -> None:
         self._heart = heart
         self._leases = leases
         self._clock = clock
@@ -94,7 +94,7 @@ class Watchdog:
 _REPORT_SECONDS: Final = 20.0
 
 
-class LastWords:
+class HangHandler:
     """Ends a process whose job hangs, after a last word: the report of its run, if that can be written within seconds.
 
     A hung GPU call answers to no exception and no signal handler, and may hold a lock that the report needs. So the

@@ -13,13 +13,13 @@ import numpy as np
 from consumer.media.containers import Container, declared_bytes, is_cut_short
 from consumer.media.coverage import cover
 from consumer.media.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
-from consumer.media.slices import Source, Surroundings, seam, source_of
+from consumer.media.slices import Source, StreamContext, seam, source_of
 from consumer.media.webm import walk
 from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
 from shared.formats.transcripts import PartialAudio
 
-__all__ = ["SAMPLE_RATE", "DecodedAudio", "Surroundings", "decode", "judge"]
+__all__ = ["SAMPLE_RATE", "DecodedAudio", "StreamContext", "decode", "judge"]
 
 LONGEST_SECONDS: Final = 4 * 3600.0
 """More than any meeting, and 0.9 GB of samples: a small file can hold days of silence."""
@@ -47,11 +47,11 @@ class DecodedAudio:
     header_synthesised: bool = False
 
 
-_ALONE: Final = Surroundings()
+_ALONE: Final = StreamContext()
 
 
 def decode(
-    data: bytes, *, chunk_seconds: float, surroundings: Surroundings = _ALONE, max_seconds: float = LONGEST_SECONDS
+    data: bytes, *, chunk_seconds: float, surroundings: StreamContext = _ALONE, max_seconds: float = LONGEST_SECONDS
 ) -> DecodedAudio:
     """Decode one chunk: a whole audio file, or a slice of a stream.
 
@@ -114,7 +114,7 @@ def expected_seconds(source: Source, decoded: Decoded, *, chunk_seconds: float) 
 
 
 def _decode_webm(
-    source: Source, surroundings: Surroundings, chunk_seconds: float, max_seconds: float
+    source: Source, surroundings: StreamContext, chunk_seconds: float, max_seconds: float
 ) -> tuple[Decoded, float]:
     """What was decoded and how many seconds should have been.
 

@@ -26,7 +26,7 @@ _HEADER_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class StreamContext:
     """What the chunks around one tell about it. Each of them may be unknown.
 
     header: `stream_header` of the chunk with which the stream began.
@@ -95,14 +95,14 @@ def tail_of(chunk: bytes) -> bytes:
         case Container.WEBM:
             tail = chunk[walk(chunk).end_bytes :]
         case None:
-            opened, lost = _opened(chunk, Surroundings(), cluster_head(0), ANY_TRACK)
+            opened, lost = _opened(chunk, StreamContext(), cluster_head(0), ANY_TRACK)
             tail = opened[walk(opened).end_bytes :] if lost < len(chunk) else b""
         case _:
             return b""
     return tail if len(tail) <= _TAIL_BYTES else b""
 
 
-def source_of(data: bytes, surroundings: Surroundings) -> Source:
+def source_of(data: bytes, surroundings: StreamContext) -> Source:
     """`data` as something that begins with a header.
 
     Raises:
@@ -127,7 +127,7 @@ def seam(source: Source, found: WebmStructure, after: bytes) -> Seam:
     if goes_on(source.data[found.end_bytes :] + after, 0, found.tracks, blocks=2):
         return Seam(whole=True)
     clock = cluster_head(round(found.cluster_seconds * 1e9 / found.scale_ns))
-    opened, _ = _opened(after, Surroundings(), source.data[: found.head_bytes] + clock, found.tracks)
+    opened, _ = _opened(after, StreamContext(), source.data[: found.head_bytes] + clock, found.tracks)
     behind = walk(opened)
     # Without a cluster of its own a slice does not know the stream's time, only that of the blocks in one cluster.
     same_clock = behind.clusters == 1 or found.clusters > source.sliced
@@ -136,7 +136,7 @@ def seam(source: Source, found: WebmStructure, after: bytes) -> Seam:
     return Seam(next_begins_at=behind.blocks[0].seconds)
 
 
-def _webm_source(data: bytes, surroundings: Surroundings) -> Source:
+def _webm_source(data: bytes, surroundings: StreamContext) -> Source:
     header = surroundings.header or b""
     if recognise(header) is Container.WEBM:
         header, synthesised = open_head(header), False
@@ -150,13 +150,13 @@ def _webm_source(data: bytes, surroundings: Surroundings) -> Source:
     return Source(opened, Container.WEBM, sliced=True, lost_in_front=lost, header_synthesised=synthesised)
 
 
-def _opened(data: bytes, surroundings: Surroundings, head: bytes, tracks: frozenset[int]) -> tuple[bytes, int]:
+def _opened(data: bytes, surroundings: StreamContext, head: bytes, tracks: frozenset[int]) -> tuple[bytes, int]:
     """A WebM slice behind `head` from its first whole element on, and how many of its bytes that leaves out."""
     front, at = beginning(data, surroundings.before, tracks)
     return head + front + data[at:], at
 
 
-def _paged_source(data: bytes, container: Container, surroundings: Surroundings) -> Source:
+def _paged_source(data: bytes, container: Container, surroundings: StreamContext) -> Source:
     """Ogg and MP4 are cut between pages and fragments, so the header in front is all that they need."""
     header = surroundings.header or b""
     if recognise(header) is container:

@@ -25,7 +25,7 @@ class LimitReachedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class DecodeLimits:
     """How long one window may take (`deadline` on `clock.monotonic()`), and whether anyone still wants it."""
 
     clock: Clock
@@ -99,12 +99,12 @@ class BoundedWhisperModel(WhisperModel):
         self._own = threading.local()
 
     @property
-    def _watch(self) -> Watch | None:
-        watch: Watch | None = getattr(self._own, "watch", None)
+    def _watch(self) -> DecodeLimits | None:
+        watch: DecodeLimits | None = getattr(self._own, "watch", None)
         return watch
 
     @contextmanager
-    def watched(self, watch: Watch) -> Iterator[None]:
+    def watched(self, watch: DecodeLimits) -> Iterator[None]:
         """Decodes within this context ask `watch`, which may end them with `Aborted` or `LimitReachedError`."""
         self._own.watch = watch
         try:

@@ -28,7 +28,7 @@ class SelfTestError(ScribefleetError):
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTest:
+class ModelSelfTest:
     """A self-test that was passed.
 
     Attributes:
@@ -47,7 +47,7 @@ class SelfTest:
         return self.audio_seconds / max(self.seconds, 1e-6)
 
 
-def self_test(transcriber: Transcriber, clock: Clock) -> SelfTest:
+def self_test(transcriber: Transcriber, clock: Clock) -> ModelSelfTest:
     """Transcribe the known clip.
 
     Raises:
@@ -66,4 +66,4 @@ def self_test(transcriber: Transcriber, clock: Clock) -> SelfTest:
             f"the model {transcriber.model_name} on {transcriber.device} failed the self-test: "
             f"it heard {heard!r} where {' '.join(_SAID)!r} is said"
         )
-    return SelfTest(audio.seconds, seconds, share)
+    return ModelSelfTest(audio.seconds, seconds, share)

@@ -39,7 +39,7 @@ Reason = Literal["no-speech", "repetitive", "loop"]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DecodedSegment:
     """A segment and what the model says of the decode that it is from; segments of one decode share `decode`.
 
     A segment has words, as `consumer.model.cleaning` makes them.
@@ -62,7 +62,7 @@ def is_doubtful(average_log_probability: float, compression_ratio: float) -> boo
     return average_log_probability < LOG_PROBABILITY_LIMIT or compression_ratio > COMPRESSION_LIMIT
 
 
-def sift(heard: Sequence[Heard]) -> tuple[tuple[Segment, ...], tuple[Suppressed, ...]]:
+def sift(heard: Sequence[DecodedSegment]) -> tuple[tuple[Segment, ...], tuple[Suppressed, ...]]:
     """The segments that are speech, and what was taken out of them or left out, each in order of time.
 
     A loop keeps its first saying, which is often real. A decode that is repetitive at all temperatures goes as a whole
@@ -116,11 +116,11 @@ def _loop_from(first: int, words: Sequence[str], starts: Sequence[float]) -> ran
     return None
 
 
-def _is_silent(part: Heard) -> bool:
+def _is_silent(part: DecodedSegment) -> bool:
     return is_no_speech(part.no_speech_probability, part.average_log_probability)
 
 
-def _is_repetitive(decode: Sequence[Heard]) -> bool:
+def _is_repetitive(decode: Sequence[DecodedSegment]) -> bool:
     """Whether a decode that the model could do no better is repetitive in what is left of it."""
     if all(part.compression_ratio <= COMPRESSION_LIMIT for part in decode):
         return False
@@ -132,14 +132,14 @@ def _is_repetitive(decode: Sequence[Heard]) -> bool:
     return len(set(runs)) < _LEAST_SHARE_OF_NEW_RUNS * len(runs)
 
 
-def _without_loops(heard: Sequence[Heard]) -> tuple[list[Heard], list[Suppressed]]:
+def _without_loops(heard: Sequence[DecodedSegment]) -> tuple[list[DecodedSegment], list[Suppressed]]:
     words = [word for part in heard for word in part.segment.words]
     said = [place for place, word in enumerate(words) if _key(word)]
     found = find_loops([_key(words[place]) for place in said], [words[place].start for place in said])
     # What stands between the words of a loop, such as a lone dash, goes with them.
     loops = [range(said[loop.start], said[loop.stop - 1] + 1) for loop in found]
     looped = {place for loop in loops for place in loop}
-    kept: list[Heard] = []
+    kept: list[DecodedSegment] = []
     suppressed: list[Suppressed] = []
     first = 0
     for part in heard:
@@ -157,7 +157,7 @@ def _key(word: Word) -> str:
     return _NOT_SPOKEN.sub("", word.word).casefold()
 
 
-def _suppressed(words: Sequence[Word], part: Heard, reason: Reason) -> Suppressed:
+def _suppressed(words: Sequence[Word], part: DecodedSegment, reason: Reason) -> Suppressed:
     log_probability = part.average_log_probability
     return Suppressed(
         text="".join(word.word for word in words).strip(),

@@ -19,15 +19,15 @@ from consumer.model.batching import batches, decode_together
 from consumer.model.cleaning import clean_segments
 from consumer.model.decoding import (
     BoundedWhisperModel,
+    DecodeLimits,
     LimitReachedError,
     OutOfMemoryError,
-    Watch,
     decode_options,
     model_errors,
 )
 from consumer.model.location import resolve_model_dir
 from consumer.model.prompting import fit_for_prompt
-from consumer.model.suppression import Heard, sift
+from consumer.model.suppression import DecodedSegment, sift
 from consumer.model.transcriber import Speech, TranscriberBrokenError, Transcription, WindowTimeoutError
 from consumer.model.voice import VoicedSpeech, find_voice
 from shared.clock import Clock
@@ -103,8 +103,8 @@ class WhisperTranscriber:
         )
         return VoicedSpeech(fit, find_voice(speech.samples, min_silence_ms=self._settings.vad_min_silence_ms))
 
-    def _watch(self, window: VoicedSpeech, should_abort: Callable[[], bool]) -> Watch:
-        return Watch(self._clock, self._clock.monotonic() + self._limit(window), should_abort)
+    def _watch(self, window: VoicedSpeech, should_abort: Callable[[], bool]) -> DecodeLimits:
+        return DecodeLimits(self._clock, self._clock.monotonic() + self._limit(window), should_abort)
 
     def _limit(self, window: VoicedSpeech) -> float:
         """The seconds it may take: the setting for each of the steps in which the model takes what is longer."""
@@ -140,7 +140,7 @@ class WhisperTranscriber:
         except OutOfMemoryError as error:
             raise TranscriberBrokenError(f"out of memory also at lower cost: {error}") from error
 
-    def _decode(self, window: VoicedSpeech, effort: _Effort, watch: Watch) -> list[ModelSegment]:
+    def _decode(self, window: VoicedSpeech, effort: _Effort, watch: DecodeLimits) -> list[ModelSegment]:
         segments: list[ModelSegment] = []
         with self._model.watched(watch), model_errors():
             # A generator: the work happens while it is read, a segment at a time.
@@ -184,7 +184,7 @@ def usable_cores() -> int:
 
 def _judged(window: VoicedSpeech, segments: list[ModelSegment]) -> Transcription:
     heard = [
-        Heard(segment, model.seek, model.no_speech_prob, model.avg_logprob, model.compression_ratio)
+        DecodedSegment(segment, model.seek, model.no_speech_prob, model.avg_logprob, model.compression_ratio)
         for segment, model in clean_segments(segments, _seconds(window))
     ]
     spoken, suppressed = sift(heard)

@@ -9,7 +9,7 @@ from shared.settings import Settings
 _NEWEST: Final = 0.3
 
 
-class InHand:
+class InFlight:
     """The count, and the pace of the work that bounds it. Safe to share by threads.
 
     Attributes:

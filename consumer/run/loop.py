@@ -13,10 +13,10 @@ from typing import Literal
 import structlog
 
 from consumer.host.instance import WorkerInstance
-from consumer.jobs.handler import Worker
+from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord, Message
 from consumer.lifecycle.gate import Gate
-from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.run.metrics import INTERVAL_SECONDS
@@ -52,7 +52,7 @@ class WorkerBrokenError(Exception):
     """The process cannot go on: it should end and be started afresh. What was in hand is given back."""
 
 
-class Runner:
+class Worker:
     """Runs a worker.
 
     Args:
@@ -62,11 +62,11 @@ class Runner:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: JobHandler,
         models: Models,
         gate: Gate,
         stop: StopRequest,
-        heart: Heart,
+        heart: HeartbeatSender,
         instance: WorkerInstance | None,
         reporter: Reporter,
         *,

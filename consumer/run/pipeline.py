@@ -2,7 +2,7 @@
 
     accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
 
-All is bounded: the messages in hand by `InHand.room`, the windows ready for the model by a queue at which the planner
+All is bounded: the messages in hand by `InFlight.room`, the windows ready for the model by a queue at which the planner
 waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window
 `consumer.windows.selection`'s; this is the order of things. Every message that is accepted ends exactly once: done,
 dead-lettered or given back.
@@ -15,18 +15,18 @@ from dataclasses import replace
 
 import structlog
 
-from consumer.jobs.handler import Worker
-from consumer.jobs.stages import JobRecord, Message, Prepared, Spoken
+from consumer.jobs.handler import JobHandler
+from consumer.jobs.stages import ChunkTranscription, JobRecord, Message, PreparedJob
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
-from consumer.run.in_flight import InHand
+from consumer.run.in_flight import InFlight
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
 from consumer.sessions.hints import SessionHints
 from consumer.windows.plan import share_out
-from consumer.windows.selection import Chooser, Place, Waiting
+from consumer.windows.selection import ChunkRef, QueuedJob, WindowSelector
 from consumer.windows.task import Task, TaskMaker
 from shared.errors import PermanentJobError
 from shared.formats.messages import ChunkJob, parse_job
@@ -44,7 +44,7 @@ class Pipeline:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: JobHandler,
         models: Models,
         hints: SessionHints,
         gate: Gate,
@@ -61,16 +61,16 @@ class Pipeline:
         self._stop = stop
         self._on_end = on_end
         self._settings = settings
-        self._chooser = Chooser.from_settings(settings)
+        self._chooser = WindowSelector.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
         self.meter = BusyMeter(worker.clock, on_work)
-        self.in_hand = InHand(settings)
+        self.in_hand = InFlight(settings)
         self._changed = self.in_hand.changed
         # What each thread goes on with at once, beside the window that is being planned.
         self._most_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
-        self._waiting: list[Waiting] = []
-        self._preparing: dict[str, Place | None] = {}  # by receipt; `None` for a message that is no job
+        self._waiting: list[QueuedJob] = []
+        self._preparing: dict[str, ChunkRef | None] = {}  # by receipt; `None` for a message that is no job
         self._at_work: set[str] = set()  # the transcripts to come
         self._settled = True
         self._closing = False
@@ -140,13 +140,13 @@ class Pipeline:
         outcome = self._worker.prepare(message) if self._gate.is_open() else message
         with self._changed:
             del self._preparing[message.receipt]
-            if isinstance(outcome, Prepared) and outcome.job.transcript_key not in self._at_work:
+            if isinstance(outcome, PreparedJob) and outcome.job.transcript_key not in self._at_work:
                 self._at_work.add(outcome.job.transcript_key)
                 priority = message.queue_url == self._settings.priority_queue_url
-                self._waiting.append(Waiting(outcome, priority))
+                self._waiting.append(QueuedJob(outcome, priority))
                 self._changed.notify_all()
                 return
-        if isinstance(outcome, Prepared):
+        if isinstance(outcome, PreparedJob):
             # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
             self._worker.give_back([message], seconds=int(self._settings.retry_backoff_seconds))
         elif isinstance(outcome, Message):
@@ -171,7 +171,7 @@ class Pipeline:
                 self._ready.append(task)
                 self._changed.notify_all()
 
-    def _next_jobs(self) -> list[Waiting]:
+    def _next_jobs(self) -> list[QueuedJob]:
         """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
@@ -237,7 +237,7 @@ class Pipeline:
     def _share_out(self, task: Task, said: Transcription, transcriber: Transcriber) -> None:
         heard = share_out(task.window, said.segments, said.suppressed)
         for job in task.jobs:
-            spoken = Spoken(
+            spoken = ChunkTranscription(
                 heard[job.prepared.number],
                 said.language,
                 said.language_probability,
@@ -248,7 +248,7 @@ class Pipeline:
 
     # --- how jobs end
 
-    def _complete(self, prepared: Prepared, spoken: Spoken) -> None:
+    def _complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> None:
         self._ended([self._worker.complete(prepared, spoken)], [prepared.job])
 
     def _failed_together(self, batch: Sequence[Task], error: Exception) -> None:
@@ -262,13 +262,13 @@ class Pipeline:
             self._waiting[:0] = [replace(job, alone=True) for job in jobs]
             self._changed.notify_all()
 
-    def _failed(self, jobs: Sequence[Waiting], error: Exception) -> None:
+    def _failed(self, jobs: Sequence[QueuedJob], error: Exception) -> None:
         ended = [self._worker.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
         self._ended(ended, [job.prepared.job for job in jobs])
         if self._worker.broken:
             self._break()
 
-    def _broken_by(self, jobs: Sequence[Waiting], error: TranscriberBrokenError) -> None:
+    def _broken_by(self, jobs: Sequence[QueuedJob], error: TranscriberBrokenError) -> None:
         """The jobs that the model had when it broke go back; one that it had alone may be what breaks it each time.
 
         The model has heard its self-test in this process. Without an end such a job would break process after process,
@@ -293,7 +293,7 @@ class Pipeline:
         self._defective = True
         self._break()
 
-    def _hand_back(self, jobs: Sequence[Waiting]) -> None:
+    def _hand_back(self, jobs: Sequence[QueuedJob]) -> None:
         self._worker.hand_back([job.prepared for job in jobs])
         self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
 
@@ -305,9 +305,9 @@ class Pipeline:
             self.in_hand.remove(len(records))
 
 
-def _place(message: Message, bucket: str) -> Place | None:
+def _place(message: Message, bucket: str) -> ChunkRef | None:
     try:
         job = parse_job(message.body, bucket=bucket)
     except PermanentJobError:
         return None  # which its preparation will find, too
-    return Place(job.session_path, int(job.chunk))
+    return ChunkRef(job.session_path, int(job.chunk))

@@ -15,19 +15,19 @@ import structlog
 
 from consumer.host.imds import MetadataService
 from consumer.host.instance import host_instance, lock_reader
-from consumer.jobs.handler import Worker
+from consumer.jobs.handler import JobHandler
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.queue import JobQueue
 from consumer.lifecycle.gate import Gate
-from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.spot import watching
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.lifecycle.systemd import ServiceManager
-from consumer.lifecycle.watchdog import LastWords, Progress, Watchdog
+from consumer.lifecycle.watchdog import HangHandler, Watchdog, WorkerProgress
 from consumer.model.registry import Models
 from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError
-from consumer.run.loop import Runner, WorkerBrokenError
+from consumer.run.loop import Worker, WorkerBrokenError
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
@@ -75,9 +75,9 @@ def work(
     identity = metadata.identity() if metadata else None
     worker_id = identity.instance_id if identity else f"{socket.gethostname()}-{os.getpid()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    last_words = LastWords(_EXIT_START_AFRESH)
+    last_words = HangHandler(_EXIT_START_AFRESH)
     worker = _worker(worker_id, settings, clock, last_words)
-    heart = Heart(worker.ledger, worker_id, clock, settings.heartbeat_seconds)
+    heart = HeartbeatSender(worker.ledger, worker_id, clock, settings.heartbeat_seconds)
     gate = Gate(lock_reader(worker.s3, settings, clock), stop, clock)
     instance = host_instance(identity, settings, clock) if identity else None
     reporter = Reporter(worker, gate, instance, RunRecord.begun(clock.now(), "load"), _metrics(settings, clock))
@@ -85,11 +85,11 @@ def work(
     with heart.running(), worker.leases.running(), watching(metadata if identity else None, stop, clock):
         try:
             models = _load_models(settings, load, clock, reporter)
-            runner = Runner(worker, models, gate, stop, heart, instance, reporter, until_empty=until_empty)
+            runner = Worker(worker, models, gate, stop, heart, instance, reporter, until_empty=until_empty)
             last_words.say = runner.last_words
             heart.turned()
             manager.ready()
-            with _watchdog(Progress(heart, worker.leases, settings, clock), manager, alive_file).running():
+            with _watchdog(WorkerProgress(heart, worker.leases, settings, clock), manager, alive_file).running():
                 runner.run()
             manager.stopping()
         except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
@@ -98,7 +98,7 @@ def work(
             sys.exit(_EXIT_START_AFRESH)
 
 
-def _watchdog(progress: Progress, manager: ServiceManager, alive_file: Path | None) -> Watchdog:
+def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Path | None) -> Watchdog:
     watchers: list[Callable[[], None]] = []
     interval = _ALIVE_FILE_SECONDS
     if manager.watchdog_seconds:
@@ -110,11 +110,11 @@ def _watchdog(progress: Progress, manager: ServiceManager, alive_file: Path | No
     return Watchdog(progress.problem, watchers, interval if watchers else None)
 
 
-def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: LastWords) -> Worker:
+def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: HangHandler) -> JobHandler:
     s3 = clients.s3_client()
     queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
     retrier = Retrier(settings.retry_attempts, clock)
-    return Worker(
+    return JobHandler(
         worker_id,
         settings,
         clock,

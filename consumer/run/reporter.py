@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from consumer.host.instance import InstanceRun, WorkerInstance
-from consumer.jobs.handler import Worker
+from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
 from consumer.run.metrics import WorkerMetrics
@@ -48,7 +48,7 @@ class Reporter:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: JobHandler,
         gate: Gate,
         instance: WorkerInstance | None,
         record: RunRecord,

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from consumer.jobs.handler import Worker
+from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, error_code
@@ -79,7 +79,7 @@ class SessionFinisher:
         self._closing = False
 
     @classmethod
-    def of(cls, worker: Worker, lock_held: Callable[[], bool]) -> "SessionFinisher":
+    def of(cls, worker: JobHandler, lock_held: Callable[[], bool]) -> "SessionFinisher":
         """The finisher beside a worker; it tells whom the worker tells."""
         finaliser = SessionFinaliser.from_settings(worker.s3, worker.settings, worker.clock)
         return cls(finaliser, worker.settings, worker.clock, lock_held, lambda done: _announce(worker.notifier, done))

@@ -14,7 +14,7 @@ import structlog
 from cachetools import LRUCache, cached
 
 from consumer.media.decode import DecodedAudio, decode
-from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
+from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
 from shared.aws.retrying import Retrier
 from shared.aws.storage import read_if_there
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
@@ -140,17 +140,17 @@ class SessionAudio:
             raise
         return _Decoded(audio, len(data))
 
-    def _surroundings(self, key: str, data: bytes) -> Surroundings:
+    def _surroundings(self, key: str, data: bytes) -> StreamContext:
         number = _number(key)
         if is_slice(data):
-            return Surroundings(
+            return StreamContext(
                 header=self._header(key),
                 before=tail_of(self._neighbour(key, number - 1)),
                 after=self._neighbour(key, number + 1),
             )
         if number in _FIRST_NUMBERS:  # perhaps the first slice of a stream
-            return Surroundings(after=self._neighbour(key, number + 1))
-        return Surroundings()
+            return StreamContext(after=self._neighbour(key, number + 1))
+        return StreamContext()
 
     def _neighbour(self, key: str, number: int) -> bytes:
         """The bytes of a neighbour; none when it cannot be had, which costs a slice a packet or two at most."""

@@ -14,8 +14,8 @@ from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
 
-from consumer.jobs.stages import Heard
-from shared.formats.transcripts import Beside, Segment, Suppressed, Word, WordBeside
+from consumer.jobs.stages import ChunkWords
+from shared.formats.transcripts import ContextWord, ContextWords, Segment, Suppressed, Word
 
 # Durations are sums of floating-point numbers: six chunks of 5 s must not be longer than 30 s.
 _ROUNDING: Final = 1e-6
@@ -49,7 +49,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WindowPart:
     """A stretch of one chunk's audio, in seconds from the chunk's start."""
 
     number: int
@@ -65,7 +65,7 @@ class Part:
 class Window:
     """Neighbouring audio in order, and the numbers of the gaps in its core."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[WindowPart, ...]
     gaps: tuple[int, ...]
 
     @property
@@ -150,7 +150,7 @@ class _Strip:
         parts = []
         for index, chunk in enumerate(self._chunks):
             start = self._starts[index]
-            part = Part(chunk.number, max(0.0, begin - start), min(chunk.seconds, end - start))
+            part = WindowPart(chunk.number, max(0.0, begin - start), min(chunk.seconds, end - start))
             if part.seconds > 0:
                 parts.append(part)
         return Window(tuple(parts), tuple(self._chunks[index].number for index in core))
@@ -166,7 +166,7 @@ class _Strip:
 
 def share_out(
     window: Window, segments: Sequence[Segment], suppressed: Sequence[Suppressed] = ()
-) -> Mapping[int, Heard]:
+) -> Mapping[int, ChunkWords]:
     """What of a window's transcription belongs to each gap in its core.
 
     A word belongs to the chunk that holds its midpoint, so each word of the core is given to exactly one chunk; its
@@ -178,7 +178,7 @@ def share_out(
     """
     spans = _spans(window)
     return {
-        span.part.number: Heard(
+        span.part.number: ChunkWords(
             tuple(cut for segment in segments if (cut := _cut(segment, span, spans))),
             tuple(_clip(each, span) for each in suppressed if each.start < span.end and each.end > span.start),
             _beside(segments, span, spans, window),
@@ -192,7 +192,7 @@ def share_out(
 class _Span:
     """Where a part lies in the window, in seconds from the window's start."""
 
-    part: Part
+    part: WindowPart
     start: float
     end: float
 
@@ -224,7 +224,7 @@ def _cut(segment: Segment, span: _Span, spans: Sequence[_Span]) -> Segment | Non
     return Segment(text=text, start=words[0].start, end=max(word.end for word in words), words=words)
 
 
-def _beside(segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], window: Window) -> Beside | None:
+def _beside(segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], window: Window) -> ContextWords | None:
     """What was heard next to a chunk whose neighbour is no gap of this window."""
     words = [word for segment in segments for word in segment.words]
     held = [(word, _holder((word.start + word.end) / 2, spans).start) for word in words]
@@ -232,15 +232,15 @@ def _beside(segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], wi
     before = [word for word, holder in held if holder < span.start and word.end > earliest]
     after = [word for word, holder in held if holder > span.start and word.start < latest]
     zero, number = span.start - span.part.begin, span.part.number
-    beside = Beside(
+    beside = ContextWords(
         before=tuple(_moved(word, zero) for word in before if number - 1 not in window.gaps),
         after=tuple(_moved(word, zero) for word in after if number + 1 not in window.gaps),
     )
     return beside if beside.before or beside.after else None
 
 
-def _moved(word: Word, zero: float) -> WordBeside:
-    return WordBeside(word=word.word, start=round(word.start - zero, 3), end=round(word.end - zero, 3))
+def _moved(word: Word, zero: float) -> ContextWord:
+    return ContextWord(word=word.word, start=round(word.start - zero, 3), end=round(word.end - zero, 3))
 
 
 def _clip(suppressed: Suppressed, span: _Span) -> Suppressed:

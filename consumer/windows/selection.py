@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple, Self
 
-from consumer.jobs.stages import Prepared
+from consumer.jobs.stages import PreparedJob
 from consumer.windows.plan import Chunk, Limits, Window, plan
 from shared.settings import Settings
 
@@ -18,10 +18,10 @@ _FARTHEST_NEIGHBOUR: Final = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
+class QueuedJob:
     """A prepared job that no window holds yet. `alone`: a window with other jobs failed."""
 
-    prepared: Prepared
+    prepared: PreparedJob
     priority: bool
     alone: bool = False
 
@@ -37,7 +37,7 @@ class Waiting:
         return job.session_path, job.model, job.language, alone
 
 
-class Place(NamedTuple):
+class ChunkRef(NamedTuple):
     """Which chunk a job is about."""
 
     session_path: str
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Chooser:
+class WindowSelector:
     """What makes a window worth having. `chunk_seconds` is what the recorder puts into a chunk."""
 
     limits: Limits
@@ -56,7 +56,7 @@ class Chooser:
         limits = Limits(settings.window_seconds, settings.context_seconds, settings.context_min_seconds)
         return cls(limits, settings.chunk_seconds)
 
-    def jobs(self, waiting: Sequence[Waiting], preparing: Iterable[Place], *, settled: bool) -> list[Waiting]:
+    def jobs(self, waiting: Sequence[QueuedJob], preparing: Iterable[ChunkRef], *, settled: bool) -> list[QueuedJob]:
         """Jobs of one session, each chunk once, to make a window of; none when it is better to wait.
 
         Args:
@@ -74,7 +74,7 @@ class Chooser:
                 return group
         return []
 
-    def _surrounded(self, group: Sequence[Waiting]) -> list[Chunk]:
+    def _surrounded(self, group: Sequence[QueuedJob]) -> list[Chunk]:
         """The group's gaps as they will be planned: there mostly is audio beside them, for which a core leaves room."""
         gaps = {each.prepared.number: each.prepared.audio.seconds for each in group}
         beside = {number + step for number in gaps for step in (-1, 1)} - gaps.keys()
@@ -82,7 +82,7 @@ class Chooser:
             Chunk(number, self.limits.least_context, is_gap=False) for number in beside
         ]
 
-    def neighbours(self, jobs: Sequence[Waiting]) -> set[int]:
+    def neighbours(self, jobs: Sequence[QueuedJob]) -> set[int]:
         """The numbers of the chunks that may be context, or stand between two gaps of one window."""
         if any(each.is_alone for each in jobs):
             return set()
@@ -100,9 +100,9 @@ class Chooser:
         return window.core_seconds + self.chunk_seconds + 2 * self.limits.least_context > self.limits.window
 
 
-def _groups(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
+def _groups(waiting: Sequence[QueuedJob]) -> list[list[QueuedJob]]:
     """By session; those that someone waits for come first, then those that came first."""
-    groups: dict[tuple[str | None, ...], dict[int, Waiting]] = {}
+    groups: dict[tuple[str | None, ...], dict[int, QueuedJob]] = {}
     for each in sorted(waiting, key=lambda each: not each.priority):
         groups.setdefault(each.group, {}).setdefault(each.prepared.number, each)
     return [list(group.values()) for group in groups.values()]

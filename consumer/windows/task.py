@@ -11,8 +11,8 @@ from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.model.transcriber import Speech
 from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
-from consumer.windows.plan import Chunk, Part, Window
-from consumer.windows.selection import Chooser, Waiting
+from consumer.windows.plan import Chunk, Window, WindowPart
+from consumer.windows.selection import QueuedJob, WindowSelector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class Task:
     """One window, ready for the model. `model` is absent for the fleet's own."""
 
     window: Window
-    jobs: tuple[Waiting, ...]
+    jobs: tuple[QueuedJob, ...]
     speech: Speech
     model: str | None
 
@@ -56,7 +56,7 @@ class TaskMaker:
     """
 
     def __init__(
-        self, chooser: Chooser, audio: SessionAudio, hints: SessionHints, language: str, executor: Executor
+        self, chooser: WindowSelector, audio: SessionAudio, hints: SessionHints, language: str, executor: Executor
     ) -> None:
         self._chooser = chooser
         self._audio = audio
@@ -64,7 +64,7 @@ class TaskMaker:
         self._language = language
         self._executor = executor
 
-    def make(self, jobs: Sequence[Waiting]) -> Task:
+    def make(self, jobs: Sequence[QueuedJob]) -> Task:
         """The first window of `jobs`, which are of one session; it need not hold them all."""
         job = jobs[0].prepared.job
         hints = self._executor.submit(self._hints.of, job)
@@ -84,11 +84,11 @@ class TaskMaker:
         )
 
 
-def _number(job: Waiting) -> int:
+def _number(job: QueuedJob) -> int:
     return job.prepared.number
 
 
-def _samples(parts: Sequence[Part], audio: dict[int, DecodedAudio]) -> np.ndarray:
+def _samples(parts: Sequence[WindowPart], audio: dict[int, DecodedAudio]) -> np.ndarray:
     return np.concatenate(
         [audio[part.number].samples[round(part.begin * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)] for part in parts]
     )

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.alarms.reading import Alarm, read_alarms
-from deploy.alarms.trial import Result, Trial, choose
-from deploy.clients import Clients, aws_clients
+from deploy.alarms.trial import Trial, TrialResult, choose
+from deploy.clients import OperatorClients, aws_clients
 from deploy.fleet import DEFAULT_FLEET, find_fleet
 from shared.clock import Clock, SystemClock, human_duration, iso
 
@@ -83,7 +83,7 @@ def try_alarms(*, names: tuple[str, ...], every: bool, fleet: str, dry_run: bool
     chosen, left_out = choose(_named(_read(clients, fleet), fleet, names))
     console = Console(stderr=as_json)
     _announce(console, chosen, left_out)
-    results: list[Result] = []
+    results: list[TrialResult] = []
     if chosen and not dry_run:
         if not yes:
             _confirm(len(chosen))
@@ -95,7 +95,7 @@ def try_alarms(*, names: tuple[str, ...], every: bool, fleet: str, dry_run: bool
         sys.exit(1)
 
 
-def _read(clients: Clients, fleet: str) -> list[Alarm]:
+def _read(clients: OperatorClients, fleet: str) -> list[Alarm]:
     return read_alarms(clients.cloudwatch, clients.sns, find_fleet(clients.cloudformation, fleet))
 
 
@@ -178,7 +178,7 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _try(clients: Clients, clock: Clock, chosen: Sequence[Alarm], console: Console) -> list[Result]:
+def _try(clients: OperatorClients, clock: Clock, chosen: Sequence[Alarm], console: Console) -> list[TrialResult]:
     with console.status("waiting for CloudWatch's history"):
         results = Trial(clients.cloudwatch, clock).run(chosen)
     for result in results:
@@ -190,7 +190,9 @@ def _try(clients: Clients, clock: Clock, chosen: Sequence[Alarm], console: Conso
     return results
 
 
-def _outcome(fleet: str, results: Sequence[Result], left_out: Mapping[str, str], *, dry_run: bool) -> dict[str, Any]:
+def _outcome(
+    fleet: str, results: Sequence[TrialResult], left_out: Mapping[str, str], *, dry_run: bool
+) -> dict[str, Any]:
     tried = [
         {"name": each.name, "alarm": each.of("ALARM"), "recovery": each.of("OK"), "errors": each.errors}
         for each in results

@@ -28,7 +28,7 @@ _CLOCK_SLACK = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
-class Result:
+class TrialResult:
     """What came of one alarm's trial.
 
     Attributes:
@@ -76,13 +76,13 @@ class Trial:
             "OK": f"{mark}: the test is over.",
         }
 
-    def run(self, alarms: Sequence[Alarm]) -> list[Result]:
+    def run(self, alarms: Sequence[Alarm]) -> list[TrialResult]:
         """Set each off, wait for its notice, set it back, wait again; what was set off is set back, come what may.
 
         Raises:
             What boto3 raises.
         """
-        results = {alarm.name: Result(alarm.name) for alarm in alarms}
+        results = {alarm.name: TrialResult(alarm.name) for alarm in alarms}
         set_off: list[str] = []
         try:
             for name in results:
@@ -98,7 +98,7 @@ class Trial:
     def _set(self, name: str, state: Change) -> None:
         self._cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=self._reasons[state])
 
-    def _await(self, results: Iterable[Result], change: Change) -> None:
+    def _await(self, results: Iterable[TrialResult], change: Change) -> None:
         """Fill in what became of the notices of the change, as it becomes known."""
         waiting = list(results)
         end = self._clock.monotonic() + _WAIT_SECONDS
@@ -108,7 +108,7 @@ class Trial:
                 return
             self._clock.sleep(_LOOK_SECONDS)
 
-    def _fill_in(self, result: Result, change: Change) -> bool:
+    def _fill_in(self, result: TrialResult, change: Change) -> bool:
         """Returns whether the history tells of the notices yet."""
         summaries = self._notices(result.name, change)
         if not summaries:

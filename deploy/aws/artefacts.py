@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from botocore.exceptions import ClientError
 
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.host_package import WheelBuilder, build_host_package, build_wheel
 from deploy.aws.problems import DeploymentError
 from deploy.package import Component, Installer, build_lambda, install_for_lambda
@@ -91,7 +91,7 @@ def template_url(region: str, bucket: str, artefact: Artefact) -> str:
     return f"https://{bucket}.s3.{region}.{suffix}/{artefact.key}"
 
 
-def ensure_bucket(aws: Clients, account: Account, bucket: str) -> bool:
+def ensure_bucket(aws: DeployClients, account: Account, bucket: str) -> bool:
     """Make the code bucket unless it is there; whether it was made.
 
     Raises:
@@ -123,7 +123,7 @@ def ensure_bucket(aws: Clients, account: Account, bucket: str) -> bool:
     return True
 
 
-def _create(aws: Clients, bucket: str, *, patient: bool) -> bool:
+def _create(aws: DeployClients, bucket: str, *, patient: bool) -> bool:
     """Create the bucket; False when S3 is still busy with an older one of this name, and `patient`."""
     try:
         if aws.region == "us-east-1":  # the one region that takes no name of itself
@@ -140,7 +140,7 @@ def _create(aws: Clients, bucket: str, *, patient: bool) -> bool:
     return True
 
 
-def upload(aws: Clients, account: Account, bucket: str, artefact: Artefact) -> bool:
+def upload(aws: DeployClients, account: Account, bucket: str, artefact: Artefact) -> bool:
     """Put the object there unless it is; whether it was put."""
     try:
         aws.s3.head_object(Bucket=bucket, Key=artefact.key, ExpectedBucketOwner=account.number)
@@ -159,14 +159,14 @@ def upload(aws: Clients, account: Account, bucket: str, artefact: Artefact) -> b
     return True
 
 
-def upload_all(aws: Clients, account: Account, bucket: str, files: Iterable[Artefact]) -> None:
+def upload_all(aws: DeployClients, account: Account, bucket: str, files: Iterable[Artefact]) -> None:
     """Make the bucket unless it is there, and put into it what it does not hold."""
     ensure_bucket(aws, account, bucket)
     for artefact in files:
         upload(aws, account, bucket, artefact)
 
 
-def remove(aws: Clients, account: Account, bucket: str, keys: Sequence[str]) -> None:
+def remove(aws: DeployClients, account: Account, bucket: str, keys: Sequence[str]) -> None:
     """Delete objects of the code bucket, at most 1,000.
 
     Raises:
@@ -183,7 +183,7 @@ def remove(aws: Clients, account: Account, bucket: str, keys: Sequence[str]) -> 
         )
 
 
-def _is_there(aws: Clients, account: Account, bucket: str) -> bool:
+def _is_there(aws: DeployClients, account: Account, bucket: str) -> bool:
     try:
         found = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
     except ClientError as error:

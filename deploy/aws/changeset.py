@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from deploy.aws.changes import Change, read_changes
-from deploy.aws.clients import Clients
+from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError, explain_reason
 from deploy.aws.progress import newest_event
 
@@ -35,7 +35,7 @@ class ChangeSet:
 
 
 def create(
-    aws: Clients, stack: str, kind: "ChangeSetTypeType", template_url: str, parameters: "list[ParameterTypeDef]"
+    aws: DeployClients, stack: str, kind: "ChangeSetTypeType", template_url: str, parameters: "list[ParameterTypeDef]"
 ) -> ChangeSet | None:
     """Make a change set and wait for it; None when nothing would change.
 
@@ -60,18 +60,18 @@ def create(
     return _when_ready(aws, made["Id"], made["StackId"])
 
 
-def execute(aws: Clients, change_set: ChangeSet) -> str:
+def execute(aws: DeployClients, change_set: ChangeSet) -> str:
     """Execute it; the identifier of the stack's last event before that."""
     last = newest_event(aws, change_set.stack_id)
     aws.cloudformation.execute_change_set(ChangeSetName=change_set.identifier, StackName=change_set.stack_id)
     return last
 
 
-def discard(aws: Clients, identifier: str, stack_id: str) -> None:
+def discard(aws: DeployClients, identifier: str, stack_id: str) -> None:
     aws.cloudformation.delete_change_set(ChangeSetName=identifier, StackName=stack_id)
 
 
-def _when_ready(aws: Clients, identifier: str, stack_id: str) -> ChangeSet | None:
+def _when_ready(aws: DeployClients, identifier: str, stack_id: str) -> ChangeSet | None:
     deadline = aws.clock.monotonic() + _LIMIT_SECONDS
     while True:
         described, changes = _describe(aws, identifier, stack_id)
@@ -92,7 +92,7 @@ def _when_ready(aws: Clients, identifier: str, stack_id: str) -> ChangeSet | Non
 
 
 def _describe(
-    aws: Clients, identifier: str, stack_id: str
+    aws: DeployClients, identifier: str, stack_id: str
 ) -> "tuple[DescribeChangeSetOutputTypeDef, list[ChangeTypeDef]]":
     """The first page, and the changes of all."""
     pages = list(

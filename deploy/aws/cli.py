@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients, connect, identify
+from deploy.aws.clients import Account, DeployClients, connect, identify
 from deploy.aws.deploying import Proposal, Request, proposed, remove_failed
 from deploy.aws.parameters import read_file, read_pairs
 from deploy.aws.problems import DeploymentError, explained
@@ -36,7 +36,7 @@ _FLEET = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeployTarget:
     """Which fleet, and where."""
 
     fleet: str
@@ -64,7 +64,7 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
             raise ConfigurationError(
                 f"{fleet!r} is no fleet's name: 1 to 40 letters, digits and hyphens that begin with a letter"
             )
-        command(place=Place(fleet, region, profile, code_bucket), **others)
+        command(place=DeployTarget(fleet, region, profile, code_bucket), **others)
 
     return placed
 
@@ -84,7 +84,7 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object on stdout.")
 def deploy(
     *,
-    place: Place,
+    place: DeployTarget,
     pairs: Sequence[str],
     parameters_file: Path | None,
     email: str,
@@ -123,7 +123,9 @@ def deploy(
 @click.option("--force", is_flag=True, help="Also while a run is in progress.")
 @click.option("--dry-run", is_flag=True, help="Show what would go and what would stay.")
 @click.option("--yes", is_flag=True, help="Ask nothing but the name of a bucket that is to be deleted.")
-def destroy(*, place: Place, delete_data: bool, confirm_bucket: str, force: bool, dry_run: bool, yes: bool) -> None:
+def destroy(
+    *, place: DeployTarget, delete_data: bool, confirm_bucket: str, force: bool, dry_run: bool, yes: bool
+) -> None:
     """Remove a fleet from the account; recordings and transcripts stay unless --delete-data.
 
     Exit codes: 0 removed or nothing there, 1 refused by AWS or by you, 2 wrong use.
@@ -148,7 +150,7 @@ def destroy(*, place: Place, delete_data: bool, confirm_bucket: str, force: bool
 
 
 @contextmanager
-def _connected(place: Place, view: View) -> Iterator[tuple[Clients, Account]]:
+def _connected(place: DeployTarget, view: View) -> Iterator[tuple[DeployClients, Account]]:
     """The clients and the account; what AWS refuses in the block ends as a message with its remedy."""
     with explained(place.region):
         aws = connect(place.profile, place.region, SystemClock())
@@ -158,7 +160,7 @@ def _connected(place: Place, view: View) -> Iterator[tuple[Clients, Account]]:
         yield aws, account
 
 
-def _replace(aws: Clients, fleet: str, view: View, *, yes: bool) -> None:
+def _replace(aws: DeployClients, fleet: str, view: View, *, yes: bool) -> None:
     stack = look(aws, fleet)
     if way_to_deploy(stack, replace=True) != "replace":
         return
@@ -167,7 +169,7 @@ def _replace(aws: Clients, fleet: str, view: View, *, yes: bool) -> None:
     remove_failed(aws, stack, view.event)
 
 
-def _deploy(aws: Clients, account: Account, request: Request, view: View, *, yes: bool) -> dict[str, object]:
+def _deploy(aws: DeployClients, account: Account, request: Request, view: View, *, yes: bool) -> dict[str, object]:
     """Propose, show, ask, execute; the outcome for machines."""
     with ExitStack() as until_done:
         with view.steps() as step:
@@ -191,7 +193,7 @@ def _deploy(aws: Clients, account: Account, request: Request, view: View, *, yes
         return outcome | _execute(aws, proposal, view)
 
 
-def _execute(aws: Clients, proposal: Proposal, view: View) -> dict[str, object]:
+def _execute(aws: DeployClients, proposal: Proposal, view: View) -> dict[str, object]:
     started = aws.clock.monotonic()
     try:
         stack = proposal.execute(aws, view.event)
@@ -206,7 +208,7 @@ def _execute(aws: Clients, proposal: Proposal, view: View) -> dict[str, object]:
     return {"result": result, "outputs": dict(stack.outputs)}
 
 
-def _remove(aws: Clients, inventory: Inventory, view: View, *, delete_data: bool) -> None:
+def _remove(aws: DeployClients, inventory: Inventory, view: View, *, delete_data: bool) -> None:
     if inventory.stack.identifier:
         remove_stack(aws, inventory.stack, view.event)
     remove_code(aws, inventory)

@@ -25,7 +25,7 @@ _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class DeployClients:
     """What a deployment calls, and the clock by which it waits."""
 
     cloudformation: "CloudFormationClient"
@@ -50,14 +50,14 @@ class Account:
     arn: str
 
 
-def connect(profile: str | None, region: str | None, clock: Clock) -> Clients:
+def connect(profile: str | None, region: str | None, clock: Clock) -> DeployClients:
     """Clients of a region, by the given profile and region or those that any AWS program would take.
 
     Raises:
         botocore.exceptions.NoRegionError, ProfileNotFound: there is no such thing.
     """
     session = boto3.Session(profile_name=profile, region_name=region)
-    return Clients(
+    return DeployClients(
         cloudformation=session.client("cloudformation", config=_CONFIG),
         ec2=session.client("ec2", config=_CONFIG),
         functions=session.client("lambda", config=_CONFIG),
@@ -69,7 +69,7 @@ def connect(profile: str | None, region: str | None, clock: Clock) -> Clients:
     )
 
 
-def identify(aws: Clients) -> Account:
+def identify(aws: DeployClients) -> Account:
     """Whose credentials these are. The first call of every command: it needs no permission, so it tests them alone."""
     identity = aws.sts.get_caller_identity()
     return Account(number=identity["Account"], arn=identity["Arn"])

@@ -12,12 +12,12 @@ from deploy.aws import artefacts, changeset
 from deploy.aws.artefacts import Builders
 from deploy.aws.changes import Change, warnings
 from deploy.aws.changeset import ChangeSet
-from deploy.aws.clients import Account, Clients
-from deploy.aws.limits import Finding
+from deploy.aws.clients import Account, DeployClients
+from deploy.aws.limits import LimitFinding
 from deploy.aws.parameters import Parameter, check_names, choose
 from deploy.aws.progress import Event, check_outcome, follow, newest_event
 from deploy.aws.search import find
-from deploy.aws.stack import Stack, look, way_to_deploy
+from deploy.aws.stack import StackState, look, way_to_deploy
 from shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Proposal:
     """
 
     account: Account
-    stack: Stack
+    stack: StackState
     change_set: ChangeSet | None
     notes: tuple[str, ...]
     executed: bool = False
@@ -74,7 +74,7 @@ class Proposal:
     def warnings(self) -> list[str]:
         return warnings(self.changes)
 
-    def execute(self, aws: Clients, show: Callable[[Event], None]) -> Stack:
+    def execute(self, aws: DeployClients, show: Callable[[Event], None]) -> StackState:
         """Make it so, showing each event; the stack afterwards.
 
         Raises:
@@ -93,7 +93,7 @@ class Proposal:
 
 
 @contextmanager
-def proposed(aws: Clients, account: Account, request: Request, step: Step) -> Iterator[Proposal]:
+def proposed(aws: DeployClients, account: Account, request: Request, step: Step) -> Iterator[Proposal]:
     """A proposal, for as long as the block lasts; at its end what was made for it goes, unless it was executed.
 
     A dry run uploads no code, only the template, and removes it again.
@@ -136,7 +136,7 @@ def proposed(aws: Clients, account: Account, request: Request, step: Step) -> It
                 undo.pop_all()
 
 
-def remove_failed(aws: Clients, stack: Stack, show: Callable[[Event], None]) -> None:
+def remove_failed(aws: DeployClients, stack: StackState, show: Callable[[Event], None]) -> None:
     """Delete a stack whose creation failed, so that a new one can take its name."""
     events = []
     last = newest_event(aws, stack.identifier)
@@ -147,7 +147,7 @@ def remove_failed(aws: Clients, stack: Stack, show: Callable[[Event], None]) -> 
     check_outcome(events, stack.name)
 
 
-def _upload_template(aws: Clients, account: Account, request: Request, bucket: str, undo: ExitStack) -> str:
+def _upload_template(aws: DeployClients, account: Account, request: Request, bucket: str, undo: ExitStack) -> str:
     """Put the template where CloudFormation can read it; its address. A dry run takes it away in the end."""
     artefact = artefacts.template_artefact(request.fleet)
     if artefacts.ensure_bucket(aws, account, bucket) and request.dry_run:
@@ -157,7 +157,7 @@ def _upload_template(aws: Clients, account: Account, request: Request, bucket: s
     return artefacts.template_url(aws.region, bucket, artefact)
 
 
-def _declared(aws: Clients, template_url: str) -> dict[str, Parameter]:
+def _declared(aws: DeployClients, template_url: str) -> dict[str, Parameter]:
     """The template's parameters, as CloudFormation reads them: this side needs no parser of its dialect of YAML."""
     summary = aws.cloudformation.get_template_summary(TemplateURL=template_url)
     parameters = (Parameter(item["ParameterKey"], item.get("DefaultValue")) for item in summary["Parameters"])
@@ -178,7 +178,7 @@ def _given(request: Request, declared: Mapping[str, Parameter]) -> dict[str, str
     return given
 
 
-def _installs_hosts(stack: Stack, given: Mapping[str, str]) -> bool:
+def _installs_hosts(stack: StackState, given: Mapping[str, str]) -> bool:
     """Whether instances install scribefleet at their first boot.
 
     They do on an AMI that this deployment has chosen, and keep on doing what the fleet's do. An AMI that a person
@@ -189,14 +189,14 @@ def _installs_hosts(stack: Stack, given: Mapping[str, str]) -> bool:
     return bool(stack.parameters.get(artefacts.HOST_KEY, "")) if stack.exists else True
 
 
-def _following(given: Mapping[str, str], finding: Finding) -> dict[str, str]:
+def _following(given: Mapping[str, str], finding: LimitFinding) -> dict[str, str]:
     """What changes with a new AMI although the stack has a value for it: root device, volume, and no installation."""
     if "ImageId" not in given:
         return {}
     return {name: finding.parameters[name] for name in _ROOT & finding.parameters.keys()} | {artefacts.HOST_KEY: ""}
 
 
-def _remove_shell(aws: Clients, fleet: str) -> None:
+def _remove_shell(aws: DeployClients, fleet: str) -> None:
     """Delete the empty stack that a change set for a new fleet has made, if it has."""
     stack = look(aws, fleet)
     if stack.identifier and not stack.exists:

@@ -5,7 +5,7 @@ A quota that cannot be read is reported and never in the way: CloudFormation wil
 
 from dataclasses import dataclass
 
-from deploy.aws.clients import Clients
+from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError, explain
 from deploy.quotas import quota_of
 from shared.errors import AWS_ERRORS
@@ -15,14 +15,14 @@ _LEAST_UNRESERVED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LimitFinding:
     """What looking at a limit brought: parameters to set and lines for the person who deploys."""
 
     parameters: dict[str, str]
     notes: tuple[str, ...] = ()
 
 
-def check_quota(aws: Clients, instance_type: str, instances: int, *, spot: bool) -> Finding:
+def check_quota(aws: DeployClients, instance_type: str, instances: int, *, spot: bool) -> LimitFinding:
     """Whether the account may run this many instances at a time.
 
     Raises:
@@ -30,7 +30,7 @@ def check_quota(aws: Clients, instance_type: str, instances: int, *, spot: bool)
     """
     quota = quota_of(instance_type, spot=spot)
     if quota is None:
-        return Finding({}, (f"the quota for {instance_type} was not checked: its family is not known here",))
+        return LimitFinding({}, (f"the quota for {instance_type} was not checked: its family is not known here",))
     name, code = quota.name, quota.code
     try:
         each = aws.ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": [instance_type]}])[
@@ -38,7 +38,7 @@ def check_quota(aws: Clients, instance_type: str, instances: int, *, spot: bool)
         ]
         allowed = aws.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
     except AWS_ERRORS as error:
-        return Finding(
+        return LimitFinding(
             {}, (f"the quota of {name} instances could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
         )
     vcpus = max(item["VCpuInfo"]["DefaultVCpus"] for item in each) if each else 1
@@ -51,27 +51,27 @@ def check_quota(aws: Clients, instance_type: str, instances: int, *, spot: bool)
             f"{vcpus * instances} --region {aws.region}`; or use another --region.",
         )
     if allowed < vcpus * instances:
-        return Finding(
+        return LimitFinding(
             {},
             (
                 f"the account may run {allowed:g} vCPUs of {name} instances, which is {int(allowed // vcpus)} "
                 f"{instance_type} and not {instances} (quota {code})",
             ),
         )
-    return Finding({})
+    return LimitFinding({})
 
 
-def choose_reservation(aws: Clients) -> Finding:
+def choose_reservation(aws: DeployClients) -> LimitFinding:
     """Whether the autoscaler's concurrency can be reserved; new accounts have too little for it."""
     try:
         limits = aws.functions.get_account_settings()["AccountLimit"]
     except AWS_ERRORS as error:
-        return Finding(
+        return LimitFinding(
             {}, (f"the Lambda concurrency could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
         )
     if limits["UnreservedConcurrentExecutions"] - 1 >= _LEAST_UNRESERVED:
-        return Finding({})
-    return Finding(
+        return LimitFinding({})
+    return LimitFinding(
         {"ReserveAutoscalerConcurrency": "false"},
         (
             f"the account's Lambda concurrency is {limits['ConcurrentExecutions']}, so none is reserved for the "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from deploy.aws.clients import Clients
+from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError, explain_reason
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Event:
         return self.status.endswith("_FAILED") and not self.of_stack and "cancelled" not in self.reason.lower()
 
 
-def newest_event(aws: Clients, stack: str) -> str:
+def newest_event(aws: DeployClients, stack: str) -> str:
     """Identifier of the stack's newest event, after which an operation's own begin."""
     events = aws.cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     return events[0]["EventId"] if events else ""
 
 
-def follow(aws: Clients, stack_id: str, after: str) -> Iterator[Event]:
+def follow(aws: DeployClients, stack_id: str, after: str) -> Iterator[Event]:
     """Each event after the one named, as they come, up to the one that ends the operation.
 
     It goes by events and not by the stack's status, which can still be the old one for a moment after an operation
@@ -82,7 +82,7 @@ def check_outcome(events: Sequence[Event], stack: str) -> None:
     )
 
 
-def _since(aws: Clients, stack_id: str, last: str) -> list[Event]:
+def _since(aws: DeployClients, stack_id: str, last: str) -> list[Event]:
     """The events after one, oldest first; AWS answers newest first, in pages."""
     found: list[Event] = []
     for page in aws.cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):

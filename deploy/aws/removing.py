@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.aws import artefacts
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.problems import DeploymentError
 from deploy.aws.progress import Event, check_outcome, follow, newest_event
-from deploy.aws.stack import Stack, look
+from deploy.aws.stack import StackState, look
 from shared.errors import is_missing
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _FLEET_TAG = "tag:scribefleet:fleet"
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class RemovableResource:
     """A resource of the stack."""
 
     logical_id: str
@@ -48,8 +48,8 @@ class Inventory:
     """
 
     account: Account
-    stack: Stack
-    resources: tuple[Resource, ...]
+    stack: StackState
+    resources: tuple[RemovableResource, ...]
     bucket: str
     bucket_is_ours: bool
     running: tuple[str, ...]
@@ -61,7 +61,7 @@ class Inventory:
         return not self.stack.identifier and not self.code_keys
 
 
-def take_inventory(aws: Clients, account: Account, fleet: str, code_bucket: str) -> Inventory:
+def take_inventory(aws: DeployClients, account: Account, fleet: str, code_bucket: str) -> Inventory:
     """See what there is of a fleet.
 
     Args:
@@ -108,7 +108,7 @@ def check_removable(inventory: Inventory, *, force: bool, delete_data: bool) -> 
         )
 
 
-def remove_stack(aws: Clients, stack: Stack, show: Callable[[Event], None]) -> None:
+def remove_stack(aws: DeployClients, stack: StackState, show: Callable[[Event], None]) -> None:
     """Delete the stack, showing each event.
 
     Raises:
@@ -125,7 +125,7 @@ def remove_stack(aws: Clients, stack: Stack, show: Callable[[Event], None]) -> N
     check_outcome(events, stack.name)
 
 
-def remove_code(aws: Clients, inventory: Inventory) -> None:
+def remove_code(aws: DeployClients, inventory: Inventory) -> None:
     """Delete the fleet's objects, and the code bucket with them when it is the usual one and holds nothing else."""
     keys, bucket, owner = inventory.code_keys, inventory.code_bucket, inventory.account.number
     for start in range(0, len(keys), 1000):
@@ -137,7 +137,7 @@ def remove_code(aws: Clients, inventory: Inventory) -> None:
         aws.s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=owner)
 
 
-def remove_recordings(aws: Clients, account: Account, bucket: str, deleted: Callable[[int], None]) -> None:
+def remove_recordings(aws: DeployClients, account: Account, bucket: str, deleted: Callable[[int], None]) -> None:
     """Delete every object of the bucket in every version, and the bucket. Nothing brings them back.
 
     Args:
@@ -163,17 +163,17 @@ def remove_recordings(aws: Clients, account: Account, bucket: str, deleted: Call
     aws.s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
 
 
-def _resources(aws: Clients, stack_id: str) -> tuple[Resource, ...]:
+def _resources(aws: DeployClients, stack_id: str) -> tuple[RemovableResource, ...]:
     pages = aws.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     return tuple(
-        Resource(item["LogicalResourceId"], item["ResourceType"], item.get("PhysicalResourceId", ""))
+        RemovableResource(item["LogicalResourceId"], item["ResourceType"], item.get("PhysicalResourceId", ""))
         for page in pages
         for item in page["StackResourceSummaries"]
         if item["ResourceStatus"] != "DELETE_COMPLETE"
     )
 
 
-def _running(aws: Clients, fleet: str) -> tuple[str, ...]:
+def _running(aws: DeployClients, fleet: str) -> tuple[str, ...]:
     pages = aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": _FLEET_TAG, "Values": [fleet]},
@@ -188,7 +188,7 @@ def _running(aws: Clients, fleet: str) -> tuple[str, ...]:
     )
 
 
-def _code_keys(aws: Clients, account: Account, bucket: str, fleet: str) -> tuple[str, ...]:
+def _code_keys(aws: DeployClients, account: Account, bucket: str, fleet: str) -> tuple[str, ...]:
     try:
         pages = list(
             aws.s3.get_paginator("list_objects_v2").paginate(

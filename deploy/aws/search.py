@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from deploy.aws.clients import Account, Clients
-from deploy.aws.limits import Finding, check_quota, choose_reservation
+from deploy.aws.clients import Account, DeployClients
+from deploy.aws.limits import LimitFinding, check_quota, choose_reservation
 from deploy.aws.parameters import Parameter
 from deploy.aws.surroundings import check_instances, check_recordings, find_image, find_network
 
@@ -12,12 +12,12 @@ _SIZE = frozenset({"InstanceType", "PoolSize", "MaxInstances", "CapacityProvider
 
 
 def find(
-    aws: Clients,
+    aws: DeployClients,
     account: Account,
     declared: Mapping[str, Parameter],
     previous: Mapping[str, str],
     given: Mapping[str, str],
-) -> Finding:
+) -> LimitFinding:
     """Look around in the account for what is missing, and check what was given.
 
     Args:
@@ -50,10 +50,10 @@ def find(
         reservation = choose_reservation(aws)
         parameters |= reservation.parameters
         notes.extend(reservation.notes)
-    return Finding({name: found for name, found in parameters.items() if name in declared}, tuple(notes))
+    return LimitFinding({name: found for name, found in parameters.items() if name in declared}, tuple(notes))
 
 
-def _quota(aws: Clients, value: Callable[[str], str]) -> Finding:
+def _quota(aws: DeployClients, value: Callable[[str], str]) -> LimitFinding:
     """The quota for the instances that the values of the parameters ask for."""
     grouped = value("CapacityProvider") == "asg"
     instances = max(1, int(value("MaxInstances" if grouped else "PoolSize") or 1))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from deploy.aws.clients import Clients
+from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError
 from shared.errors import error_code
 
@@ -18,7 +18,7 @@ _FAILED_AT_BIRTH = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FA
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class StackState:
     """A stack as it stands; without an id there is none."""
 
     name: str
@@ -33,15 +33,15 @@ class Stack:
         return self.status not in {"", _EMPTY}
 
 
-def look(aws: Clients, name: str) -> Stack:
+def look(aws: DeployClients, name: str) -> StackState:
     """The stack of this name (or id) as it stands."""
     try:
         (found,) = aws.cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error_code(error) == "ValidationError" and "does not exist" in str(error):
-            return Stack(name)
+            return StackState(name)
         raise
-    return Stack(
+    return StackState(
         name=found["StackName"],
         identifier=found["StackId"],
         status=found["StackStatus"],
@@ -52,7 +52,7 @@ def look(aws: Clients, name: str) -> Stack:
     )
 
 
-def way_to_deploy(stack: Stack, *, replace: bool) -> Way:
+def way_to_deploy(stack: StackState, *, replace: bool) -> Way:
     """How a stack in this state is deployed to.
 
     Args:

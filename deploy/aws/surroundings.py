@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.problems import DeploymentError
 from shared.errors import error_code, is_missing
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IMAGE_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 
 
-def find_network(aws: Clients, instance_type: str, given: Mapping[str, str]) -> dict[str, str]:
+def find_network(aws: DeployClients, instance_type: str, given: Mapping[str, str]) -> dict[str, str]:
     """VPC and subnets for the instances: the default VPC's, unless one or the other is given.
 
     Returns:
@@ -46,7 +46,7 @@ def find_network(aws: Clients, instance_type: str, given: Mapping[str, str]) -> 
     return {name: value for name, value in found.items() if name not in given}
 
 
-def find_image(aws: Clients, identifier: str, least_gib: int) -> dict[str, str]:
+def find_image(aws: DeployClients, identifier: str, least_gib: int) -> dict[str, str]:
     """The AMI and what follows from it: its root device's name, and a volume that is large enough for it.
 
     Args:
@@ -73,7 +73,7 @@ def find_image(aws: Clients, identifier: str, least_gib: int) -> dict[str, str]:
     }
 
 
-def check_instances(aws: Clients, identifiers: Sequence[str]) -> None:
+def check_instances(aws: DeployClients, identifiers: Sequence[str]) -> None:
     """Raise a `DeploymentError` when one of the instances that are to be the pool does not exist."""
     try:
         aws.ec2.describe_instances(InstanceIds=list(identifiers))
@@ -86,7 +86,7 @@ def check_instances(aws: Clients, identifiers: Sequence[str]) -> None:
         ) from error
 
 
-def check_recordings(aws: Clients, account: Account, bucket: str) -> None:
+def check_recordings(aws: DeployClients, account: Account, bucket: str) -> None:
     """Raise a `DeploymentError` when the bucket of the recordings does not exist or belongs to someone else."""
     try:
         aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
@@ -102,7 +102,7 @@ def check_recordings(aws: Clients, account: Account, bucket: str) -> None:
         ) from error
 
 
-def _subnets(aws: Clients, given: Mapping[str, str]) -> "list[SubnetTypeDef]":
+def _subnets(aws: DeployClients, given: Mapping[str, str]) -> "list[SubnetTypeDef]":
     named = [name.strip() for name in given.get("SubnetIds", "").split(",") if name.strip()]
     try:
         if named:
@@ -124,7 +124,7 @@ def _subnets(aws: Clients, given: Mapping[str, str]) -> "list[SubnetTypeDef]":
     return [subnet for subnet in found if subnet.get("DefaultForAz")] or found
 
 
-def _default_vpc(aws: Clients) -> str:
+def _default_vpc(aws: DeployClients) -> str:
     found = aws.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
         raise DeploymentError(
@@ -135,14 +135,14 @@ def _default_vpc(aws: Clients) -> str:
     return found[0]["VpcId"]
 
 
-def _zones_with(aws: Clients, instance_type: str) -> set[str]:
+def _zones_with(aws: DeployClients, instance_type: str) -> set[str]:
     answer = aws.ec2.describe_instance_type_offerings(
         LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": [instance_type]}]
     )
     return {offering["Location"] for offering in answer["InstanceTypeOfferings"]}
 
 
-def _newest_image(aws: Clients) -> str:
+def _newest_image(aws: DeployClients) -> str:
     try:
         return aws.ssm.get_parameter(Name=IMAGE_PARAMETER)["Parameter"]["Value"]
     except ClientError as error:
@@ -154,7 +154,7 @@ def _newest_image(aws: Clients) -> str:
         ) from error
 
 
-def _describe_image(aws: Clients, identifier: str) -> "ImageTypeDef":
+def _describe_image(aws: DeployClients, identifier: str) -> "ImageTypeDef":
     try:
         found = aws.ec2.describe_images(ImageIds=[identifier])["Images"]
     except ClientError as error:

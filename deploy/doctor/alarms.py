@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from deploy.alarms.reading import ALARM_TYPE, Alarm, Topic, read_alarms
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, Status, failure, ok, unknown, warning
 
 _SUBSCRIPTIONS = "sns:ListSubscriptionsByTopic"
 
 
-def look_at_alarms(fleet: Fleet) -> Iterator[Finding]:
+def look_at_alarms(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The stack's alarms and the topics that they speak to."""
     alarms = read_alarms(fleet.clients.cloudwatch, fleet.clients.sns, fleet.stack)
     yield from alarm_findings([resource.name for resource in fleet.stack.of_type(ALARM_TYPE)], alarms)

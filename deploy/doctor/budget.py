@@ -5,12 +5,12 @@ from datetime import datetime
 
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, ok, warning
 from shared.settings import Settings
 
 
-def look_at_budget(fleet: Fleet) -> Iterator[Finding]:
+def look_at_budget(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The daily budgets against what the autoscaler has counted today."""
     record = RecordStore(fleet.clients.dynamodb, fleet.settings.table_name).read()
     yield budget_finding(fleet.settings, seconds_today(record, fleet.clock.now()), fleet.clock.now())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.errors import AWS_ERRORS, error_code
 from shared.formats.layout import LOCK_KEY
@@ -14,7 +14,7 @@ _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restrict
 _NEVER_STALE = timedelta(days=3650)
 
 
-def look_at_bucket(fleet: Fleet) -> Iterator[Finding]:
+def look_at_bucket(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Whether the recordings can be listed."""
     bucket = fleet.settings.bucket
     try:
@@ -28,7 +28,7 @@ def look_at_bucket(fleet: Fleet) -> Iterator[Finding]:
     yield ok("bucket", f"{bucket} can be listed")
 
 
-def look_at_public_access(fleet: Fleet) -> Iterator[Finding]:
+def look_at_public_access(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Whether the bucket keeps recordings from the public, whatever policy or ACL someone writes."""
     bucket = fleet.settings.bucket
     try:
@@ -49,7 +49,7 @@ def look_at_public_access(fleet: Fleet) -> Iterator[Finding]:
         yield ok("public access", f"{bucket} blocks it")
 
 
-def look_at_encryption(fleet: Fleet) -> Iterator[Finding]:
+def look_at_encryption(fleet: ExaminedFleet) -> Iterator[Finding]:
     """How the bucket encrypts what is put into it."""
     bucket = fleet.settings.bucket
     try:
@@ -64,7 +64,7 @@ def look_at_encryption(fleet: Fleet) -> Iterator[Finding]:
     yield ok("encryption", f"{bucket} encrypts with {rule['SSEAlgorithm']}")
 
 
-def look_at_lock(fleet: Fleet) -> Iterator[Finding]:
+def look_at_lock(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Who holds the lock, by the same reading as the fleet's."""
     if not fleet.settings.lock_enabled:
         yield ok("lock", "off by setting: this fleet shares no GPU with live sessions")
@@ -92,7 +92,7 @@ def lock_finding(fresh: LockState, ever: LockState, bucket: str) -> Finding:
     return ok("lock", fresh.describe() + (": the fleet waits for it" if fresh.held else ""))
 
 
-def look_at_table(fleet: Fleet) -> Iterator[Finding]:
+def look_at_table(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The ledger's table."""
     name = fleet.settings.table_name
     table = fleet.clients.dynamodb.describe_table(TableName=name)["Table"]
@@ -109,5 +109,5 @@ def look_at_table(fleet: Fleet) -> Iterator[Finding]:
         yield warning("ledger", "old entries are never deleted: TTL on the attribute `ttl` is off", remedy)
 
 
-def _read(fleet: Fleet, stale_after: timedelta) -> LockState:
+def _read(fleet: ExaminedFleet, stale_after: timedelta) -> LockState:
     return SessionLock(fleet.clients.s3, fleet.settings.bucket, fleet.clock, stale_after).read()

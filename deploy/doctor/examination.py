@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from botocore.exceptions import ClientError
 
-from deploy.clients import Clients
+from deploy.clients import OperatorClients
 from deploy.doctor.finding import Finding, Status, failure, unknown
 from deploy.fleet import FleetStack
 from shared.clock import Clock
@@ -36,10 +36,10 @@ _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class ExaminedFleet:
     """What checks of a deployed fleet look at, and through."""
 
-    clients: Clients
+    clients: OperatorClients
     stack: FleetStack
     settings: Settings
     clock: Clock

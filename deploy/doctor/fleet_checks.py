@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-from deploy.clients import Clients
+from deploy.clients import OperatorClients
 from deploy.doctor import access, alarms, budget, data, functions, instances, queues, quota, stack, workers
-from deploy.doctor.examination import Check, Fleet, examine, not_seen, permissions
+from deploy.doctor.examination import Check, ExaminedFleet, examine, not_seen, permissions
 from deploy.doctor.finding import Finding, failure, is_healthy, unknown
 from deploy.fleet import FleetNotFoundError, find_fleet
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
 
-CHECKS: Final[Sequence[Check[Fleet]]] = (
+CHECKS: Final[Sequence[Check[ExaminedFleet]]] = (
     Check("bucket", data.look_at_bucket),
     Check("public access", data.look_at_public_access),
     Check("encryption", data.look_at_encryption),
@@ -32,7 +32,7 @@ CHECKS: Final[Sequence[Check[Fleet]]] = (
 )
 
 
-def examine_fleet(clients: Clients, name: str, clock: Clock) -> list[Finding]:
+def examine_fleet(clients: OperatorClients, name: str, clock: Clock) -> list[Finding]:
     """Look at the fleet whose stack is called `name`. Only reads; whatever cannot be read is a finding itself."""
     found = list(access.look_at_access(clients.sts, clock))
     if not is_healthy(found):
@@ -40,7 +40,7 @@ def examine_fleet(clients: Clients, name: str, clock: Clock) -> list[Finding]:
     try:
         described = find_fleet(clients.cloudformation, name)
         found += stack.look_at_stack(described)
-        fleet = Fleet(clients, described, described.settings(), clock)
+        fleet = ExaminedFleet(clients, described, described.settings(), clock)
     except FleetNotFoundError as error:
         reported = [] if not is_healthy(found) else [failure("stack", *_halves(str(error)))]
         return [*found, *reported, _rest("a stack that is there")]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autoscaler.record_store import RecordStore
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.clock import human_duration
 from shared.errors import AWS_ERRORS, error_code
@@ -22,7 +22,7 @@ _LATE_TICK = timedelta(minutes=5)
 _FUTURE_TICK = timedelta(minutes=2)
 
 
-def look_at_functions(fleet: Fleet) -> Iterator[Finding]:
+def look_at_functions(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Each function of the stack: usable, not throttled away, without recent errors."""
     resources = fleet.stack.of_type(_FUNCTION)
     if not resources:
@@ -55,7 +55,7 @@ def configuration_finding(found: "FunctionConfigurationResponseTypeDef") -> Find
     return ok("function", f"{name} is {state.lower()}, code of {found['LastModified'][:16]}")
 
 
-def look_at_errors(fleet: Fleet) -> Iterator[Finding]:
+def look_at_errors(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Errors of the functions in the last hour, as Lambda counts them."""
     now = fleet.clock.now()
     for resource in fleet.stack.of_type(_FUNCTION):
@@ -76,7 +76,7 @@ def look_at_errors(fleet: Fleet) -> Iterator[Finding]:
             yield ok("errors", f"{resource.name} had none in the last hour")
 
 
-def look_at_schedules(fleet: Fleet) -> Iterator[Finding]:
+def look_at_schedules(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Each rule of the stack: on, and aimed at something."""
     for resource in fleet.stack.of_type(_RULE):
         # CloudFormation names a rule on a bus of its own `bus|rule`.
@@ -92,7 +92,7 @@ def look_at_schedules(fleet: Fleet) -> Iterator[Finding]:
             yield ok("schedule", f"{name}: {schedule}")
 
 
-def look_at_ticks(fleet: Fleet) -> Iterator[Finding]:
+def look_at_ticks(fleet: ExaminedFleet) -> Iterator[Finding]:
     """When the autoscaler last decided, as its own record says."""
     record = RecordStore(fleet.clients.dynamodb, fleet.settings.table_name).read()
     function = next((r.name for r in fleet.stack.of_type(_FUNCTION) if "autoscaler" in r.name), "the autoscaler")

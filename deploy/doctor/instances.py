@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.state.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
 
@@ -16,7 +16,7 @@ _LIVING = ("pending", "running", "stopping", "stopped")
 FIRST_BOOT = timedelta(minutes=30)
 
 
-def look_at_instances(fleet: Fleet) -> Iterator[Finding]:
+def look_at_instances(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Every instance that carries the fleet's tag; in a group, the group as well."""
     found = instances_of(fleet)
     grouped = fleet.settings.capacity_provider == "asg"
@@ -34,7 +34,7 @@ def look_at_instances(fleet: Fleet) -> Iterator[Finding]:
             yield from _shutdown(fleet, instance["InstanceId"])
 
 
-def instances_of(fleet: Fleet) -> "list[InstanceTypeDef]":
+def instances_of(fleet: ExaminedFleet) -> "list[InstanceTypeDef]":
     """The instances with the fleet's tag that are not terminated, in the order of their ids."""
     pages = fleet.clients.ec2.get_paginator("describe_instances").paginate(
         Filters=[
@@ -74,7 +74,7 @@ def instance_findings(instance: "InstanceTypeDef", *, grouped: bool, now: dateti
         yield warning("instance", seen, "the autoscaler tries again; another type or zone may have capacity")
 
 
-def _shutdown(fleet: Fleet, name: str) -> Iterator[Finding]:
+def _shutdown(fleet: ExaminedFleet, name: str) -> Iterator[Finding]:
     """An instance of the pool that powers itself off must be stopped by that, and not be gone."""
     answer = fleet.clients.ec2.describe_instance_attribute(
         InstanceId=name, Attribute="instanceInitiatedShutdownBehavior"
@@ -84,7 +84,7 @@ def _shutdown(fleet: Fleet, name: str) -> Iterator[Finding]:
         yield failure("instance", f"{name} is terminated for good when its host powers off", remedy)
 
 
-def _group(fleet: Fleet) -> Iterator[Finding]:
+def _group(fleet: ExaminedFleet) -> Iterator[Finding]:
     name = fleet.settings.auto_scaling_group
     groups = fleet.clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     if not groups:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, warning
 from shared.errors import AWS_ERRORS, error_code
 
@@ -13,7 +13,7 @@ _DEPLOY_AGAIN = "somebody has changed it by hand; `scribefleet deploy` with anot
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExpectedQueue:
     """What the template sets on a job queue."""
 
     visibility_seconds: int
@@ -21,18 +21,18 @@ class Wanted:
     dead_letter_arn: str
 
 
-def look_at_job_queues(fleet: Fleet) -> Iterator[Finding]:
+def look_at_job_queues(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Both job queues, against the stack's parameters."""
     settings = fleet.settings
     dead = _attributes(fleet, settings.dead_letter_queue_url)
-    wanted = Wanted(
+    wanted = ExpectedQueue(
         settings.visibility_timeout_seconds, settings.queue_retention_seconds, dead.get("QueueArn", "no such queue")
     )
     for url in (settings.jobs_queue_url, settings.priority_queue_url):
         yield from job_queue_findings(_name(url), _attributes(fleet, url), wanted)
 
 
-def job_queue_findings(name: str, found: Mapping[str, str], wanted: Wanted) -> Iterator[Finding]:
+def job_queue_findings(name: str, found: Mapping[str, str], wanted: ExpectedQueue) -> Iterator[Finding]:
     """What differs on one job queue; `found` are its attributes, empty where there is no such queue."""
     if not found:
         yield failure("queue", f"{name} does not exist", "deploy again")
@@ -47,7 +47,7 @@ def job_queue_findings(name: str, found: Mapping[str, str], wanted: Wanted) -> I
         yield ok("queue", f"{name} is as deployed: {waiting} waiting, {in_flight} in flight")
 
 
-def look_at_dead_letters(fleet: Fleet) -> Iterator[Finding]:
+def look_at_dead_letters(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The dead-letter queue, and what has ended there."""
     name = _name(fleet.settings.dead_letter_queue_url)
     yield from dead_letter_findings(
@@ -75,7 +75,7 @@ def dead_letter_findings(name: str, found: Mapping[str, str], source_retention: 
         yield ok("dead letters", f"none on {name}")
 
 
-def _differences(found: Mapping[str, str], wanted: Wanted) -> Iterator[tuple[str, str]]:
+def _differences(found: Mapping[str, str], wanted: ExpectedQueue) -> Iterator[tuple[str, str]]:
     visibility = int(found["VisibilityTimeout"])
     if visibility != wanted.visibility_seconds:
         yield f"visibility timeout {visibility} s, deployed {wanted.visibility_seconds} s", "leases are not as long"
@@ -93,7 +93,7 @@ def _encrypted(found: Mapping[str, str]) -> bool:
     return found.get("SqsManagedSseEnabled") == "true" or bool(found.get("KmsMasterKeyId"))
 
 
-def _attributes(fleet: Fleet, url: str) -> Mapping[str, str]:
+def _attributes(fleet: ExaminedFleet, url: str) -> Mapping[str, str]:
     """All attributes of a queue; none where it does not exist."""
     try:
         attributes = fleet.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]

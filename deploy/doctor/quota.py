@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
 from deploy.quotas import quota_of
 
 
-def look_at_quota(fleet: Fleet) -> Iterator[Finding]:
+def look_at_quota(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The quota of the instance type's family against what all instances of the fleet need together."""
     instance_type = fleet.stack.parameters.get("InstanceType", "")
     spot = fleet.settings.capacity_provider == "asg" and fleet.stack.parameters.get("OnDemandPercentage") == "0"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
 from deploy.doctor.instances import FIRST_BOOT, instances_of
 from shared.clock import human_duration
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SKEW = timedelta(minutes=2)
 
 
-def look_at_workers(fleet: Fleet) -> Iterator[Finding]:
+def look_at_workers(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The worker of each running instance, and the model of whatever has run lately."""
     instances = instances_of(fleet)
     ledger = Ledger(fleet.clients.dynamodb, fleet.settings, fleet.clock)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.model.location import resolve_model_dir
-from deploy.local.fill import ChunkResult, Fill, FillResult, Options, Phase, Watcher
+from deploy.local.fill import ChunkResult, Fill, FillOptions, FillResult, Phase, Watcher
 from deploy.local.recordings import Recordings, read_recordings
 from shared.clock import SystemClock, human_duration
 from shared.logs import configure_logging
@@ -51,7 +51,7 @@ def local(directory: Path, *, model: str, workers: int, as_json: bool) -> None:
     began = clock.monotonic()
     result = FillResult()
     if recordings.gaps:
-        options = Options(model=_model_name(model), model_dir=_model_dir(model), workers=workers)
+        options = FillOptions(model=_model_name(model), model_dir=_model_dir(model), workers=workers)
         logs = directory / "batch-logs"
         logs.mkdir(exist_ok=True)
         with _progress(recordings, Console(stderr=True)) as watcher:

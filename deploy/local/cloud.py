@@ -49,7 +49,7 @@ class EmbeddedCloudError(ScribefleetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class LocalStack:
     """The fleet's stack as deployed: CloudFormation's outputs, and where each Lambda's code is unpacked."""
 
     bucket: str
@@ -140,7 +140,7 @@ class EmbeddedCloud:
     def cloudformation(self) -> "CloudFormationClient":
         return self._session().client("cloudformation", endpoint_url=self.endpoint)
 
-    def deploy(self, parameters: Mapping[str, str]) -> Stack:
+    def deploy(self, parameters: Mapping[str, str]) -> LocalStack:
         """Deploy the fleet's stack, and let its instances finish their first boot, which ends powered off.
 
         Args:
@@ -177,7 +177,7 @@ class EmbeddedCloud:
         if instances:
             # What the template's user data does at the end of an instance's first boot.
             self.ec2().stop_instances(InstanceIds=list(instances))
-        return Stack(
+        return LocalStack(
             bucket=outputs["BucketName"],
             jobs_queue_url=outputs["JobsQueueUrl"],
             priority_queue_url=outputs["PriorityQueueUrl"],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from consumer.model.whisper import choose_parallel, usable_cores
-from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack, embedded_cloud
+from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, LocalStack, embedded_cloud
 from deploy.local.lambdas import ScheduleClock, deployed_functions, deployed_rules
 from deploy.local.notices import Notices
 from deploy.local.recordings import Recordings, write_result
@@ -43,7 +43,7 @@ _LOOKS_AT_NOTHING = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FillOptions:
     """How to run: the model's directory and name, and how many workers at the same time."""
 
     model: str
@@ -88,7 +88,7 @@ class Watcher:
     on_notice: Callable[[str], None] = lambda _text: None
 
 
-def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
+def stack_parameters(options: FillOptions, workspace: Path) -> dict[str, str]:
     """The template's parameters for a fleet that works off one folder: nobody waits for a long poll here."""
     # The list below is split at commas, which a path may hold and this link's may not. Transcripts give its name.
     model = workspace / re.sub(r"[^A-Za-z0-9._-]", "-", options.model)
@@ -124,7 +124,7 @@ def stack_parameters(options: Options, workspace: Path) -> dict[str, str]:
 class _Fleet:
     """The deployed fleet, as seen from this process."""
 
-    stack: Stack
+    stack: LocalStack
     s3: "S3Client"
     sqs: "SQSClient"
     ec2: "EC2Client"
@@ -132,7 +132,7 @@ class _Fleet:
     notices: Notices
 
     @classmethod
-    def of(cls, cloud: EmbeddedCloud, stack: Stack, clock: Clock) -> "_Fleet":
+    def of(cls, cloud: EmbeddedCloud, stack: LocalStack, clock: Clock) -> "_Fleet":
         ledger = Ledger(cloud.dynamodb(), stack.settings(), clock)
         notices = Notices(cloud.sns(), cloud.sqs(), stack.notify_topic_arn)
         return cls(stack, cloud.s3(), cloud.sqs(), cloud.ec2(), ledger, notices)
@@ -155,7 +155,9 @@ class Fill:
         logs: an existing directory for the logs of the cloud, the functions and the workers.
     """
 
-    def __init__(self, recordings: Recordings, options: Options, watcher: Watcher, clock: Clock, logs: Path) -> None:
+    def __init__(
+        self, recordings: Recordings, options: FillOptions, watcher: Watcher, clock: Clock, logs: Path
+    ) -> None:
         self._recordings = recordings
         self._options = options
         self._watcher = watcher

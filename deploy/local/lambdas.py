@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, Stack
+from deploy.local.cloud import EmbeddedCloud, EmbeddedCloudError, LocalStack
 from deploy.local.processes import clean_environment, end
 from shared.background import repeating
 from shared.clock import Clock
@@ -79,7 +79,9 @@ class LambdaRuntime:
 
 
 @contextmanager
-def deployed_functions(cloud: EmbeddedCloud, stack: Stack, log_directory: Path) -> Iterator[dict[str, LambdaRuntime]]:
+def deployed_functions(
+    cloud: EmbeddedCloud, stack: LocalStack, log_directory: Path
+) -> Iterator[dict[str, LambdaRuntime]]:
     """A warm process of every deployed function, by the function's name, for as long as the block lasts."""
     runtimes: dict[str, LambdaRuntime] = {}
     with ExitStack() as closing:

@@ -45,7 +45,7 @@ def metadata_service(
 
 
 def _handler(text_at: Callable[[str], str | None], token: str) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class MetadataRequestHandler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             if self.path == _TOKEN and self.headers.get(_TTL_HEADER, "").isdigit():
                 self._answer(200, token)
@@ -70,4 +70,4 @@ def _handler(text_at: Callable[[str], str | None], token: str) -> type[BaseHTTPR
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             """Say nothing: the worker logs what it makes of the answers."""
 
-    return Handler
+    return MetadataRequestHandler

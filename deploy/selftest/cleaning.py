@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from deploy.clients import Clients
+from deploy.clients import OperatorClients
 from deploy.selftest.session import GAP, USER_PREFIX, TrialSession, is_trial
 from shared.aws.sqs import queue_depth
 from shared.aws.storage import put_if_absent
@@ -51,7 +51,7 @@ class Cleaned:
 class Cleaner:
     """Cleans up in one fleet."""
 
-    def __init__(self, clients: Clients, settings: Settings) -> None:
+    def __init__(self, clients: OperatorClients, settings: Settings) -> None:
         self._clients = clients
         self._settings = settings
 

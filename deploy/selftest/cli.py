@@ -14,10 +14,10 @@ from rich.text import Text
 
 from autoscaler.result import TickResult
 from autoscaler.tick import Autoscaler
-from deploy.clients import Clients, aws_clients
+from deploy.clients import OperatorClients, aws_clients
 from deploy.fleet import DEFAULT_FLEET, FleetNotFoundError, FleetStack, find_fleet
 from deploy.selftest.cleaning import Cleaned, Cleaner
-from deploy.selftest.run import Options, Result, SelfTest, make_parts
+from deploy.selftest.run import FleetSelfTest, SelfTestOptions, SelfTestResult, make_parts
 from deploy.selftest.session import SAID, TrialSession, new_session
 from shared.clock import SystemClock, human_duration
 from shared.logs import configure_logging
@@ -64,7 +64,7 @@ def selftest(*, fleet: str, timeout: int, scan: bool, keep: bool, clean: bool, d
     if clean:
         _clean(clients, settings, as_json=as_json)
         return
-    options = Options(timeout, scan=scan, keep=keep)
+    options = SelfTestOptions(timeout, scan=scan, keep=keep)
     if dry_run:
         _announce(_intentions(clients, settings, options), as_json=as_json)
         return
@@ -73,7 +73,7 @@ def selftest(*, fleet: str, timeout: int, scan: bool, keep: bool, clean: bool, d
     sys.exit(_EXIT_INTERRUPTED if result.interrupted else 0 if result.passed else 1)
 
 
-def _run(clients: Clients, stack: FleetStack, settings: Settings, options: Options) -> Result:
+def _run(clients: OperatorClients, stack: FleetStack, settings: Settings, options: SelfTestOptions) -> SelfTestResult:
     clock = SystemClock()
     console = Console(stderr=True)
     began = clock.monotonic()
@@ -85,7 +85,7 @@ def _run(clients: Clients, stack: FleetStack, settings: Settings, options: Optio
     # A service manager or a CI job ends this with SIGTERM: clean up as on Ctrl-C.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return SelfTest(parts, options, tell).run()
+        return FleetSelfTest(parts, options, tell).run()
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -99,7 +99,7 @@ def _plan(settings: Settings) -> TickResult:
     return Autoscaler.from_settings(settings, SystemClock(), dry_run=True).tick()
 
 
-def _scan(clients: Clients, stack: FleetStack) -> None:
+def _scan(clients: OperatorClients, stack: FleetStack) -> None:
     """Invoke the deployed scanner as its schedule does, without waiting for it."""
     function = stack.outputs.get(_SCANNER_OUTPUT)
     if not function:
@@ -107,7 +107,7 @@ def _scan(clients: Clients, stack: FleetStack) -> None:
     clients.functions.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"enqueue": true}')
 
 
-def _clean(clients: Clients, settings: Settings, *, as_json: bool) -> None:
+def _clean(clients: OperatorClients, settings: Settings, *, as_json: bool) -> None:
     clock = SystemClock()
     cleaner, ledger = Cleaner(clients, settings), Ledger(clients.dynamodb, settings, clock)
     total, sessions = Cleaned(), 0
@@ -124,7 +124,7 @@ def _clean(clients: Clients, settings: Settings, *, as_json: bool) -> None:
     sys.exit(1 if total.left else 0)
 
 
-def _intentions(clients: Clients, settings: Settings, options: Options) -> dict[str, Any]:
+def _intentions(clients: OperatorClients, settings: Settings, options: SelfTestOptions) -> dict[str, Any]:
     """What a self-test would do now."""
     clock = SystemClock()
     session: TrialSession = new_session(clock.now())
@@ -144,7 +144,7 @@ def _intentions(clients: Clients, settings: Settings, options: Options) -> dict[
     }
 
 
-def _summary(result: Result) -> dict[str, Any]:
+def _summary(result: SelfTestResult) -> dict[str, Any]:
     return {
         "passed": result.passed,
         "interrupted": result.interrupted,
@@ -163,7 +163,7 @@ def _summary(result: Result) -> dict[str, Any]:
     }
 
 
-def _lines(result: Result, *, keep: bool) -> list[str]:
+def _lines(result: SelfTestResult, *, keep: bool) -> list[str]:
     if result.passed and result.seconds is not None:
         lines = [
             f"passed: {result.worker or 'a worker'} heard {result.share:.0%} of the words, "

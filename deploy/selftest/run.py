@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from autoscaler.observe import Observer
 from autoscaler.result import TickResult
-from deploy.clients import Clients
+from deploy.clients import OperatorClients
 from deploy.selftest.cleaning import Cleaned, Cleaner
 from deploy.selftest.session import GAP, SAID, TrialSession, enqueue, gap_job, new_session, upload
 from deploy.selftest.stage import Look, Stage, Step, stage_of
@@ -30,7 +30,7 @@ _AGE_MARGIN: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SelfTestOptions:
     """How to test.
 
     Attributes:
@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SelfTestParts:
     """What a self-test works through.
 
     Attributes:
@@ -53,7 +53,7 @@ class Parts:
         scan: invokes the deployed scanner.
     """
 
-    clients: Clients
+    clients: OperatorClients
     settings: Settings
     observer: Observer
     ledger: Ledger
@@ -64,7 +64,7 @@ class Parts:
 
 
 @dataclass(slots=True)
-class Result:
+class SelfTestResult:
     """What became of a self-test.
 
     Attributes:
@@ -92,10 +92,10 @@ class Result:
 Tell = Callable[[str], None]
 
 
-class SelfTest:
+class FleetSelfTest:
     """One self-test; `tell` is given a sentence whenever something has happened."""
 
-    def __init__(self, parts: Parts, options: Options, tell: Tell) -> None:
+    def __init__(self, parts: SelfTestParts, options: SelfTestOptions, tell: Tell) -> None:
         self._parts = parts
         self._options = options
         self._tell = tell
@@ -105,12 +105,12 @@ class SelfTest:
         self._scan_asked = False
         self._last = Look(parts.observer.observe(), {}, published=False)
 
-    def run(self) -> Result:
+    def run(self) -> SelfTestResult:
         """Upload, queue, wait, compare, clean up; Ctrl-C ends it early and cleans up all the same.
 
         Never raises for what AWS refuses: that is the reason in the result.
         """
-        result = Result(new_session(self._clock.now()))
+        result = SelfTestResult(new_session(self._clock.now()))
         try:
             self._run(result)
         except KeyboardInterrupt:
@@ -124,7 +124,7 @@ class SelfTest:
                 result.cleaned = self._parts.cleaner.clean(result.session, queued=self._queued, status=status)
         return result
 
-    def _run(self, result: Result) -> None:
+    def _run(self, result: SelfTestResult) -> None:
         self._send(result.session)
         began = self._clock.monotonic()
         stage = self._wait(result.session, began)
@@ -215,7 +215,7 @@ class SelfTest:
 
     # --- the result
 
-    def _compare(self, result: Result) -> None:
+    def _compare(self, result: SelfTestResult) -> None:
         bucket, key = self._parts.settings.bucket, result.session.gap_key
         transcript = json.loads(self._parts.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         result.heard = str(transcript.get("text", "")).strip()
@@ -225,7 +225,7 @@ class SelfTest:
             result.reason = f"the worker heard {result.heard!r} where {' '.join(SAID)!r} is said"
             result.advice = "on the host: `scribefleet model check`; the model or its libraries are wrong"
 
-    def _count_cost(self, result: Result) -> None:
+    def _count_cost(self, result: SelfTestResult) -> None:
         result.worker = str(self._last.job.get("workerId", ""))
         instances = self._last.observation.instances or ()
         at = next((instance for instance in instances if instance.id == result.worker), None)
@@ -238,13 +238,17 @@ class SelfTest:
 
 
 def make_parts(
-    clients: Clients, settings: Settings, clock: Clock, plan: Callable[[], TickResult], scan: Callable[[], object]
-) -> Parts:
+    clients: OperatorClients,
+    settings: Settings,
+    clock: Clock,
+    plan: Callable[[], TickResult],
+    scan: Callable[[], object],
+) -> SelfTestParts:
     """A self-test's parts for one fleet."""
     ledger = Ledger(clients.dynamodb, settings, clock)
     lock = SessionLock(clients.s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
     observer = Observer(clients.sqs, clients.ec2, lock, ledger, settings)
-    return Parts(clients, settings, observer, ledger, Cleaner(clients, settings), clock, plan, scan)
+    return SelfTestParts(clients, settings, observer, ledger, Cleaner(clients, settings), clock, plan, scan)
 
 
 def _seconds(begin: datetime, end: datetime) -> float:

@@ -15,7 +15,7 @@ import click
 
 from producer.operator.console import begin, chunk_numbers, counting, say, say_json
 from producer.operator.sessions.chunk_ranges import ranges
-from producer.operator.sessions.find import Session, find_session
+from producer.operator.sessions.find import FoundSession, find_session
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.aws import clients
 from shared.clock import SystemClock
@@ -99,7 +99,7 @@ def cancel(*, session: str, chunks: tuple[int, ...] | None, dry_run: bool, as_js
 
 def _cancel(
     ledger: Ledger,
-    session: Session,
+    session: FoundSession,
     folder: SessionFolder,
     rows: Mapping[str, Mapping[str, Any]],
     chunks: Sequence[str],
@@ -123,7 +123,7 @@ def _cancel(
 
 
 def _lines(
-    session: Session, what: Candidates, dropped: Sequence[str], at_work: Sequence[str], *, dry_run: bool
+    session: FoundSession, what: Candidates, dropped: Sequence[str], at_work: Sequence[str], *, dry_run: bool
 ) -> list[str]:
     lines = [f"{session.name}: {'would cancel' if dry_run else 'cancelled'} {len(dropped):,} chunks"]
     if dropped:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FinaliseResult:
     """What became of one session, or would; `action` is `failed` when AWS did not let it be done."""
 
     folder: SessionFolder
@@ -88,13 +88,13 @@ class _Work:
         self._finaliser = SessionFinaliser.from_settings(s3, settings, clock)
         self._dry_run = dry_run
 
-    def named(self, names: Sequence[str]) -> Iterator[Outcome]:
+    def named(self, names: Sequence[str]) -> Iterator[FinaliseResult]:
         """The sessions that a person names, all of them found before the first is changed."""
         found = [find_session(self._s3, self._bucket, name) for name in names]
         for session in found:
             yield self._one(list_folder(self._s3, self._bucket, session.path))
 
-    def all_complete(self) -> Iterator[Outcome]:
+    def all_complete(self) -> Iterator[FinaliseResult]:
         """The sessions of the bucket without a gap that need it."""
         for folder in folders(list_objects(self._s3, self._bucket, USERS_PREFIX)):
             if folder.transcripts and not folder.gaps and folder.is_over(self._older_than):
@@ -102,22 +102,22 @@ class _Work:
                 if outcome.action != "unchanged":
                     yield outcome
 
-    def _one(self, folder: SessionFolder) -> Outcome:
+    def _one(self, folder: SessionFolder) -> FinaliseResult:
         try:
             if self._dry_run:
                 return self._preview(folder)
             done = self._finaliser.finalise(folder.session_path)
         except (TransientError, *AWS_ERRORS) as error:
-            return Outcome(folder, "failed", error_code(error) or str(error))
-        return Outcome(done.folder, done.action, done.why, done)
+            return FinaliseResult(folder, "failed", error_code(error) or str(error))
+        return FinaliseResult(done.folder, done.action, done.why, done)
 
-    def _preview(self, folder: SessionFolder) -> Outcome:
+    def _preview(self, folder: SessionFolder) -> FinaliseResult:
         if not folder.chunks:
-            return Outcome(folder, "empty", "there is neither audio nor a transcript")
-        return Outcome(folder, "unchanged" if self._finaliser.is_up_to_date(folder) else "would be written")
+            return FinaliseResult(folder, "empty", "there is neither audio nor a transcript")
+        return FinaliseResult(folder, "unchanged" if self._finaliser.is_up_to_date(folder) else "would be written")
 
 
-def _print(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
+def _print(outcomes: Sequence[FinaliseResult], *, dry_run: bool) -> None:
     console = Console()
     if not outcomes:
         console.print("every session without a gap has its transcript")
@@ -134,7 +134,7 @@ def _print(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
         console.print("nothing written: this was a look only")
 
 
-def _row(outcome: Outcome) -> list[str | Text]:
+def _row(outcome: FinaliseResult) -> list[str | Text]:
     folder, made = outcome.folder, outcome.done.transcript if outcome.done else None
     return [
         Text(f"{folder.user_id}/{folder.session_id}"),  # Text: ids may hold what rich would take for markup

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.operator.console import begin, counting, say, say_json
-from producer.operator.sessions.find import Session, SessionUnknownError, find_session, parse_session
+from producer.operator.sessions.find import FoundSession, SessionUnknownError, find_session, parse_session
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import AWS_ERRORS, LedgerError
@@ -55,7 +55,7 @@ class Job:
             named = parse_session(self.session_path)
         except SessionUnknownError:  # a row that no part of the fleet has written: shown as it is
             return self.session_path
-        return named.name if isinstance(named, Session) else named
+        return named.name if isinstance(named, FoundSession) else named
 
 
 def job_of(item: Mapping[str, Any]) -> Job:

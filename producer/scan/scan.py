@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Progress:
+class ScanProgress:
     """Where a scan tells how far it is; the defaults tell nobody."""
 
     on_listed: Callable[[ScanTally], None] = lambda _tally: None
@@ -74,16 +74,16 @@ class Scanner:
     lock: SessionLock
     enqueuer: Enqueuer
     finalising: Finalising
-    progress: Progress = field(default_factory=Progress)
+    progress: ScanProgress = field(default_factory=ScanProgress)
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: Clock, progress: Progress | None = None) -> "Scanner":
+    def from_settings(cls, settings: Settings, clock: Clock, progress: ScanProgress | None = None) -> "Scanner":
         """A scanner with clients of its own, from boto3's environment."""
         s3 = clients.s3_client()
         lock = SessionLock(s3, settings.bucket, clock, timedelta(minutes=settings.lock_stale_minutes))
         enqueuer = Enqueuer(clients.sqs_client(), Ledger(clients.dynamodb_client(), settings, clock), settings, clock)
         finalising = Finalising.from_settings(s3, settings, clock)
-        return cls(s3, settings, clock, lock, enqueuer, finalising, progress or Progress())
+        return cls(s3, settings, clock, lock, enqueuer, finalising, progress or ScanProgress())
 
     def scan(self, *, enqueue: bool, seconds_to_finalise: Callable[[], float] = lambda: inf) -> ScanResult:
         """Find the gaps and write pending-jobs.json; with `enqueue` also queue them or report why not.

@@ -12,13 +12,13 @@ from botocore.exceptions import BotoCoreError, ConnectTimeoutError, ReadTimeoutE
 from shared.clock import Clock
 
 
-class RestingError(BotoCoreError):
+class CircuitOpenError(BotoCoreError):
     """The call was not made, since one a moment ago got no answer in its time."""
 
     fmt = "it did not answer a moment ago"
 
 
-class Rest:
+class CircuitBreaker:
     """One service's rest. Safe to share by threads.
 
     Args:
@@ -55,7 +55,7 @@ class Rest:
             if self._until is None:
                 return
             if now < self._until:
-                raise RestingError
+                raise CircuitOpenError
             self._until = now + self._seconds
 
     def _end(self, until: float | None) -> None:

@@ -19,7 +19,7 @@ _MOST_ASKED_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ClientTimeouts:
     """What one client puts up with.
 
     Attributes:
@@ -60,8 +60,8 @@ class Patience:
 
 Name = Literal["s3", "sqs", "sqs-poll", "dynamodb", "ec2", "autoscaling", "sns"]
 
-PATIENCE: Final[Mapping[Name, Patience]] = {
-    "s3": Patience(
+PATIENCE: Final[Mapping[Name, ClientTimeouts]] = {
+    "s3": ClientTimeouts(
         connect_seconds=3,
         read_seconds=10,
         attempts=3,
@@ -69,7 +69,7 @@ PATIENCE: Final[Mapping[Name, Patience]] = {
         above="a job's calls: four tries 1, 2, 4 s apart, then redelivery; the lock: held until the next look; "
         "a scan: fails, and the next one begins anew",
     ),
-    "sqs": Patience(
+    "sqs": ClientTimeouts(
         connect_seconds=3,
         read_seconds=10,
         attempts=2,
@@ -77,7 +77,7 @@ PATIENCE: Final[Mapping[Name, Patience]] = {
         above="extending: the next third of the lease; deleting: four tries, then the job comes back and is skipped; "
         "a scan: gives its claims back and fails",
     ),
-    "sqs-poll": Patience(
+    "sqs-poll": ClientTimeouts(
         connect_seconds=3,
         read_seconds=30,
         attempts=2,
@@ -85,28 +85,28 @@ PATIENCE: Final[Mapping[Name, Patience]] = {
         "shorter than a lease",
         above="the worker's loop: again after 5 s, for as long as it takes",
     ),
-    "dynamodb": Patience(
+    "dynamodb": ClientTimeouts(
         connect_seconds=2,
         read_seconds=3,
         attempts=2,
         why="the ledger informs and never decides: work must not wait for it",
         above="nothing: a warning, and work goes on; the next heartbeat is another try",
     ),
-    "ec2": Patience(
+    "ec2": ClientTimeouts(
         connect_seconds=3,
         read_seconds=12,
         attempts=3,
         why="starting and stopping can take EC2 some seconds; one try fits between a tick's deadline and its end",
         above="the next tick, a minute later, from what is seen then",
     ),
-    "autoscaling": Patience(
+    "autoscaling": ClientTimeouts(
         connect_seconds=3,
         read_seconds=12,
         attempts=3,
         why="as for EC2",
         above="the next tick; a worker's protection: again after 30 s",
     ),
-    "sns": Patience(
+    "sns": ClientTimeouts(
         connect_seconds=2,
         read_seconds=5,
         attempts=2,
@@ -116,7 +116,7 @@ PATIENCE: Final[Mapping[Name, Patience]] = {
 }
 """By client; `sqs-poll` is the one that receives jobs, `sqs` does everything else with queues."""
 
-OPERATOR: Final = Patience(
+OPERATOR: Final = ClientTimeouts(
     connect_seconds=5,
     read_seconds=15,
     attempts=3,

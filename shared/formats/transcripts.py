@@ -60,7 +60,7 @@ class Suppressed(WireModel):
     compression_ratio: Annotated[float, Field(ge=0)]
 
 
-class WordBeside(WireModel):
+class ContextWord(WireModel):
     """A word that was heard beside a chunk; times are seconds from the chunk's start, below 0 or beyond its end."""
 
     word: str
@@ -68,15 +68,15 @@ class WordBeside(WireModel):
     end: float
 
 
-class Beside(WireModel):
+class ContextWords(WireModel):
     """What was heard right before and after a chunk, by the same hearing.
 
     It is not the chunk's text. Two hearings differ about the second in which a word is said, so at a seam between them
     it can be lost or stand twice; by these words a session's transcript tells which.
     """
 
-    before: tuple[WordBeside, ...] = ()
-    after: tuple[WordBeside, ...] = ()
+    before: tuple[ContextWord, ...] = ()
+    after: tuple[ContextWord, ...] = ()
 
 
 class ChunkTranscript(WireModel):
@@ -101,7 +101,7 @@ class ChunkTranscript(WireModel):
     partial_audio: PartialAudio | None = None
     suppressed: tuple[Suppressed, ...] = ()
     header_synthesised: bool = False
-    beside: Beside | None = None
+    beside: ContextWords | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

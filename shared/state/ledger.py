@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 from pydantic import ValidationError
 
-from shared.aws.circuit_breaker import Rest
+from shared.aws.circuit_breaker import CircuitBreaker
 from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
 from shared.formats.heartbeat import Heartbeat, Heartbeats
@@ -65,7 +65,7 @@ class Ledger:
         self._queued_for = timedelta(seconds=settings.queue_retention_seconds)
         self._failed_for = timedelta(seconds=settings.failed_retention_seconds)
         self._clock = clock
-        self._rest = Rest(_REST_SECONDS, clock)
+        self._rest = CircuitBreaker(_REST_SECONDS, clock)
 
     # --- the scanner's side
 

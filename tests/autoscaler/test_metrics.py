@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autoscaler.metrics import metric_lines
-from autoscaler.model import Decision, Instance, Observation, Outcome, Plan, Policy
+from autoscaler.model import ActionOutcome, Decision, Instance, Observation, Plan, Policy
 from autoscaler.result import TickResult
 from shared.aws.sqs import QueueDepth
 from shared.state.lock import Holder, LockState
@@ -44,7 +44,7 @@ RESULT = TickResult(
     plan=Plan((), "starting 1", Decision.STARTING, alarms=("look here",)),
     reason="starting 1",
     decision=Decision.STARTING,
-    outcome=Outcome(started=("i-2",), stopped=("i-1",)),
+    outcome=ActionOutcome(started=("i-2",), stopped=("i-1",)),
 )
 
 Value = tuple[str, frozenset[tuple[str, str]], float]
@@ -132,9 +132,9 @@ def test_given_a_lock_that_cannot_be_read_then_it_counts_as_a_problem_because_it
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"outcome": Outcome(blocked={"i-2": "InsufficientInstanceCapacity"})}, 1),
+        ({"outcome": ActionOutcome(blocked={"i-2": "InsufficientInstanceCapacity"})}, 1),
         ({"decision": Decision.NO_CAPACITY}, 1),
-        ({"outcome": Outcome(blocked={"i-2": "IncorrectInstanceState"})}, 0),
+        ({"outcome": ActionOutcome(blocked={"i-2": "IncorrectInstanceState"})}, 0),
     ],
 )
 def test_given_a_start_that_aws_has_no_room_for_then_capacity_is_blocked(change: dict[str, Any], expected: int) -> None:

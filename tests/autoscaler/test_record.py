@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.model import Instance, InstanceState, Observation, Outcome, Sighting
+from autoscaler.model import ActionOutcome, Instance, InstanceState, Observation, Sighting
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
@@ -146,8 +146,8 @@ def test_whatever_the_ticks_the_seconds_of_a_run_are_its_length_but_a_minute_at_
 # --- zones
 
 
-def refused(name: str = "i-1", code: str = NO_CAPACITY) -> Outcome:
-    return Outcome(blocked={name: code})
+def refused(name: str = "i-1", code: str = NO_CAPACITY) -> ActionOutcome:
+    return ActionOutcome(blocked={name: code})
 
 
 def test_given_no_capacity_again_and_again_then_the_zone_rests_longer_each_time_up_to_15_minutes() -> None:
@@ -161,7 +161,7 @@ def test_given_no_capacity_again_and_again_then_the_zone_rests_longer_each_time_
 
 def test_given_a_start_in_the_zone_then_it_rests_no_more() -> None:
     full = TickRecord().with_zones([run(0)], refused(), "fleet", at(0))
-    assert full.with_zones([run(0)], Outcome(started=("i-1",)), "fleet", at(1)).zones == {}
+    assert full.with_zones([run(0)], ActionOutcome(started=("i-1",)), "fleet", at(1)).zones == {}
 
 
 def test_given_another_refusal_or_an_unknown_zone_then_no_zone_rests() -> None:
@@ -246,21 +246,21 @@ def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_t
 
 
 def test_given_a_start_whose_mark_is_not_shown_yet_then_it_is_known_from_the_record() -> None:
-    record = TickRecord().with_starts(Outcome(started=("i-1",)), at(10)).after(seen(visible=1), at(10.2))
+    record = TickRecord().with_starts(ActionOutcome(started=("i-1",)), at(10)).after(seen(visible=1), at(10.2))
     before = run(0, 5, owned=False)
     (instance,) = record.recalled(seen(before), at(10.2)).instances or ()
     assert instance == replace(before, owned_since=at(10))
 
 
 def test_given_a_later_mark_or_a_run_that_shows_then_the_record_changes_nothing() -> None:
-    record = TickRecord().with_starts(Outcome(started=("i-1", "i-2")), at(10))
+    record = TickRecord().with_starts(ActionOutcome(started=("i-1", "i-2")), at(10))
     later = replace(run(0, 5), owned_since=at(10.1))
     by_a_person = run(12, owned=False, name="i-2")
     assert record.recalled(seen(later, by_a_person), at(13)).instances == (later, by_a_person)
 
 
 def test_given_a_start_of_a_while_ago_then_it_is_forgotten() -> None:
-    record = TickRecord().with_starts(Outcome(started=("i-1",)), at(10))
+    record = TickRecord().with_starts(ActionOutcome(started=("i-1",)), at(10))
     assert record.after(seen(), at(14)).starts == {"i-1": at(10)}
     assert record.after(seen(), at(15)).starts == {}
-    assert record.with_starts(Outcome(), at(11)) is record
+    assert record.with_starts(ActionOutcome(), at(11)) is record

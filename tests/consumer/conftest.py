@@ -15,16 +15,16 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 
 from consumer.host.imds import InstanceIdentity
 from consumer.host.instance import WorkerInstance
-from consumer.jobs.handler import Worker
+from consumer.jobs.handler import JobHandler
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.queue import JobQueue
 from consumer.lifecycle.gate import Gate
-from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.media.decode import SAMPLE_RATE
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Speech, Transcriber, Transcription
-from consumer.run.loop import Runner
+from consumer.run.loop import Worker
 from consumer.run.pipeline import Pipeline
 from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
@@ -96,8 +96,8 @@ class Crew:
     transcriber: ScriptedTranscriber = field(default_factory=ScriptedTranscriber)
     until_empty: bool = True
     hung: list[bool] = field(default_factory=list)
-    worker: Worker = field(init=False)
-    runner: Runner = field(init=False)
+    worker: JobHandler = field(init=False)
+    runner: Worker = field(init=False)
     leases: LeaseKeeper = field(init=False)
     lock: SessionLock = field(init=False)
     stop: StopRequest = field(init=False)
@@ -116,7 +116,7 @@ class Crew:
         worker_id = self.instance_id or "host-1"
         retrier = Retrier(self.settings.retry_attempts, self.clock)
         audio = SessionAudio(self.cloud.s3, self.settings, retrier)
-        self.worker = Worker(
+        self.worker = JobHandler(
             worker_id, self.settings, self.clock, self.cloud.s3, queue, self.leases, ledger, audio, retrier
         )
         instance = None
@@ -126,12 +126,12 @@ class Crew:
             )
         self.models = Models(self.settings, self._load)
         self.gate = Gate(self.lock.read if self.settings.lock_enabled else None, self.stop, self.clock)
-        self.runner = Runner(
+        self.runner = Worker(
             self.worker,
             self.models,
             self.gate,
             self.stop,
-            Heart(ledger, worker_id, self.clock, self.settings.heartbeat_seconds),
+            HeartbeatSender(ledger, worker_id, self.clock, self.settings.heartbeat_seconds),
             instance,
             Reporter(self.worker, self.gate, instance, self._record()),
             until_empty=self.until_empty,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.fleet import FleetNotFoundError, FleetStack, Resource, find_fleet
+from deploy.fleet import FleetNotFoundError, FleetStack, StackResource, find_fleet
 
 if TYPE_CHECKING:
     from tests.deploy.conftest import AwsClient, Deploy
@@ -23,7 +23,7 @@ STACK = FleetStack(
         "TableName": "ledger",
     },
     parameters={"FleetName": "north"},
-    resources=(Resource("Jobs", "AWS::SQS::Queue", "https://sqs/jobs", "CREATE_COMPLETE"),),
+    resources=(StackResource("Jobs", "AWS::SQS::Queue", "https://sqs/jobs", "CREATE_COMPLETE"),),
 )
 
 
@@ -88,7 +88,7 @@ def test_given_a_stack_of_something_else_then_it_is_no_fleet() -> None:
 
 
 def test_given_a_fleet_with_a_group_then_the_settings_name_it() -> None:
-    group = Resource("Group", "AWS::AutoScaling::AutoScalingGroup", "north-workers", "CREATE_COMPLETE")
+    group = StackResource("Group", "AWS::AutoScaling::AutoScalingGroup", "north-workers", "CREATE_COMPLETE")
     stack = replace(STACK, parameters={"CapacityProvider": "asg"}, resources=(*STACK.resources, group))
 
     settings = stack.settings()

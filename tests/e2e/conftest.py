@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from consumer.model.location import resolve_model_dir
-from deploy.local.cloud import EmbeddedCloud, Stack, embedded_cloud
-from deploy.local.fill import Options, stack_parameters
+from deploy.local.cloud import EmbeddedCloud, LocalStack, embedded_cloud
+from deploy.local.fill import FillOptions, stack_parameters
 from deploy.local.lambdas import LambdaRuntime, deployed_functions
 from deploy.local.supervisor import Supervisor
 from shared.clock import SystemClock
@@ -22,7 +22,7 @@ class RunningFleet:
     """A deployed fleet whose schedules a test drives by hand; hosts and workers are real."""
 
     cloud: EmbeddedCloud
-    stack: Stack
+    stack: LocalStack
     supervisor: Supervisor
     ledger: Ledger
     functions: dict[str, LambdaRuntime]
@@ -62,7 +62,7 @@ class RunningFleet:
 @contextmanager
 def running_fleet(workspace: Path, **parameters: str) -> Iterator[RunningFleet]:
     """Deploy the stack with the template's `parameters` changed, and play its hosts."""
-    options = Options(model="tiny.en", model_dir=resolve_model_dir("tiny.en", None))
+    options = FillOptions(model="tiny.en", model_dir=resolve_model_dir("tiny.en", None))
     with ExitStack() as parts:
         cloud = parts.enter_context(embedded_cloud(workspace, workspace))
         stack = cloud.deploy(stack_parameters(options, workspace) | parameters)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumer.model.location import resolve_model_dir
-from deploy.local.fill import Options, stack_parameters
+from deploy.local.fill import FillOptions, stack_parameters
 from tests.iam.harness.fleet import guarded_fleet
 from tests.iam.harness.recording import Recording, record_group, record_pool
 
@@ -43,7 +43,7 @@ def group_recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 def _parameters(factory: pytest.TempPathFactory) -> dict[str, str]:
-    options = Options(model="tiny.en", model_dir=resolve_model_dir("tiny.en", None))
+    options = FillOptions(model="tiny.en", model_dir=resolve_model_dir("tiny.en", None))
     return stack_parameters(options, factory.mktemp("model")) | {"MaxEmptyPolls": "1"}
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from shared.aws import clients
 from shared.aws.clients import s3_client
-from shared.aws.timeouts import PATIENCE, Name, Patience
+from shared.aws.timeouts import PATIENCE, ClientTimeouts, Name
 from shared.formats.messages import ChunkJob, chunk_job
 from shared.state.lock import SessionLock
 from tests.fixtures.scripted_server import PASS, ScriptedServer
@@ -157,7 +157,7 @@ def bad_day(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> Iterator[BadDay]
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> dict[Name, Patience]:
+def patience(monkeypatch: pytest.MonkeyPatch) -> dict[Name, ClientTimeouts]:
     """The clients' patience, for a test to change."""
     changed = dict(PATIENCE)
     monkeypatch.setattr(clients, "PATIENCE", changed)

@@ -6,16 +6,16 @@ from typing import Protocol
 
 from autoscaler.simulate.world.agenda import Agenda
 from autoscaler.simulate.world.conditions import Conditions
-from autoscaler.simulate.world.jobs import JobQueue
+from autoscaler.simulate.world.jobs import SimulatedQueue
 from autoscaler.simulate.world.live import LiveSessions
-from autoscaler.simulate.world.rules import Watch
+from autoscaler.simulate.world.rules import RuleChecker
 from autoscaler.simulate.world.waits import Waits
 from shared.settings import Settings
 
 _TURNS = 4
 
 
-class SimulatedWorker(Protocol):
+class PolledWorker(Protocol):
     """A simulated worker, as the others see it."""
 
     def receive(self) -> None: ...
@@ -26,7 +26,7 @@ class SimulatedWorker(Protocol):
 
 
 @dataclass(slots=True)
-class Surroundings:
+class SimulationContext:
     """What every worker of the simulated world shares.
 
     Attributes:
@@ -37,16 +37,16 @@ class Surroundings:
     """
 
     agenda: Agenda
-    queue: JobQueue
+    queue: SimulatedQueue
     live: LiveSessions
-    watch: Watch
+    watch: RuleChecker
     waits: Waits
     settings: Settings
     conditions: Conditions
     random: Random
-    polling: list[SimulatedWorker] = field(default_factory=list)
-    locked: list[SimulatedWorker] = field(default_factory=list)
-    working: dict[SimulatedWorker, None] = field(default_factory=dict)
+    polling: list[PolledWorker] = field(default_factory=list)
+    locked: list[PolledWorker] = field(default_factory=list)
+    working: dict[PolledWorker, None] = field(default_factory=dict)
     busy_seconds: float = 0.0
     job_seconds: float = field(init=False)
 
@@ -68,7 +68,7 @@ class Surroundings:
         return _TURNS * most if deep else most
 
 
-def wake(around: Surroundings) -> None:
+def wake(around: SimulationContext) -> None:
     """Jobs have become visible: long polls that wait for one return, in no order."""
     while around.queue.visible and around.polling and not around.live.held:
         waiting = around.polling.pop(around.random.randrange(len(around.polling)))

@@ -11,8 +11,8 @@ from autoscaler.model import Instance, InstanceState
 from autoscaler.providers.contract import ALREADY_STARTED, HELD
 from autoscaler.record import NO_CAPACITY
 from autoscaler.simulate.world.agenda import moment_of
-from autoscaler.simulate.world.context import Surroundings
-from autoscaler.simulate.world.worker import Worker
+from autoscaler.simulate.world.context import SimulationContext
+from autoscaler.simulate.world.worker import SimulatedWorker
 from autoscaler.simulate.world.zones import Zones
 from shared.formats.heartbeat import Heartbeat
 
@@ -34,7 +34,7 @@ class _Host:
     rebooted_at: datetime | None = None
     hold: bool = False
     run: int = 0
-    worker: Worker | None = None
+    worker: SimulatedWorker | None = None
     last_heartbeat: Heartbeat | None = None
     seen: Instance | None = None
 
@@ -43,7 +43,7 @@ class _Host:
         self.seen = None
 
 
-class Fleet:
+class SimulatedFleet:
     """All instances of the pool.
 
     Attributes:
@@ -51,7 +51,7 @@ class Fleet:
         running_seconds: billed time of the runs that are over; a run counts at least 60 s.
     """
 
-    def __init__(self, size: int, around: Surroundings) -> None:
+    def __init__(self, size: int, around: SimulationContext) -> None:
         self._around = around
         self._zones = Zones(around)
         self._hosts: dict[str, _Host] = {}
@@ -185,7 +185,9 @@ class Fleet:
         return seconds
 
     def _booted(self, host: _Host) -> None:
-        host.worker = Worker(host.id, self._around, lambda: self._stop_itself(host), owned=host.owned_since is not None)
+        host.worker = SimulatedWorker(
+            host.id, self._around, lambda: self._stop_itself(host), owned=host.owned_since is not None
+        )
         host.worker.begin()
         conditions = self._around.conditions
         self._perhaps(host, conditions.crashes_per_hour, self._crash)

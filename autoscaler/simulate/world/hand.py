@@ -6,21 +6,21 @@ business.
 
 from collections.abc import Sequence
 
-from autoscaler.simulate.world.context import Surroundings, wake
-from autoscaler.simulate.world.jobs import Part, jobs_of, split
+from autoscaler.simulate.world.context import SimulationContext, wake
+from autoscaler.simulate.world.jobs import LotPart, jobs_of, split
 
 
-class Hand:
+class Batch:
     """What one worker has in hand.
 
     Attributes:
         jobs: how many.
     """
 
-    def __init__(self, instance_id: str, around: Surroundings) -> None:
+    def __init__(self, instance_id: str, around: SimulationContext) -> None:
         self._instance_id = instance_id
         self._around = around
-        self._parts: list[Part] = []
+        self._parts: list[LotPart] = []
         self._began = 0.0
         self.jobs = 0
 
@@ -83,12 +83,12 @@ class Hand:
             around.busy_seconds += done * step
         return done
 
-    def _let_go(self) -> list[Part]:
+    def _let_go(self) -> list[LotPart]:
         parts, self._parts, self.jobs = self._parts, [], 0
         self._around.watch.hand_empty(self._instance_id)
         return parts
 
-    def _return(self, parts: Sequence[Part]) -> None:
+    def _return(self, parts: Sequence[LotPart]) -> None:
         if not parts:
             return
         for part in parts:

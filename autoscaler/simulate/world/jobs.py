@@ -31,37 +31,37 @@ class Lot:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LotPart:
     """Some jobs of one lot, on their way through a worker."""
 
     lot: Lot
     jobs: int
 
 
-class JobQueue:
+class SimulatedQueue:
     """What waits, and what is out of sight until its lease ends."""
 
     def __init__(self, agenda: Agenda) -> None:
         self._agenda = agenda
-        self._waiting: deque[Part] = deque()
+        self._waiting: deque[LotPart] = deque()
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=100)
         self.visible = 0
         self.in_flight = 0
 
     def add(self, lot: Lot) -> None:
         """Queue a lot of new jobs."""
-        self._waiting.append(Part(lot, lot.jobs))
+        self._waiting.append(LotPart(lot, lot.jobs))
         self.visible += lot.jobs
         self._sample()
 
-    def take(self, most: int) -> list[Part]:
+    def take(self, most: int) -> list[LotPart]:
         """Receive up to `most` jobs."""
-        taken: list[Part] = []
+        taken: list[LotPart] = []
         while most and self._waiting:
             part = self._waiting.popleft()
             if part.jobs > most:
-                self._waiting.appendleft(Part(part.lot, part.jobs - most))
-                part = Part(part.lot, most)
+                self._waiting.appendleft(LotPart(part.lot, part.jobs - most))
+                part = LotPart(part.lot, most)
             taken.append(part)
             most -= part.jobs
         self._moved(-jobs_of(taken))
@@ -72,7 +72,7 @@ class JobQueue:
         self.in_flight -= jobs
         self._sample()
 
-    def give_back(self, parts: Sequence[Part]) -> None:
+    def give_back(self, parts: Sequence[LotPart]) -> None:
         """Received jobs are visible again, at the front: they are among the oldest."""
         self._waiting.extendleft(reversed(parts))
         self._moved(jobs_of(parts))
@@ -101,7 +101,7 @@ class JobQueue:
 class Counts:
     """What the queue's attributes say: late, and at times of messages that are not there."""
 
-    def __init__(self, queue: JobQueue, agenda: Agenda, conditions: Conditions, random: Random) -> None:
+    def __init__(self, queue: SimulatedQueue, agenda: Agenda, conditions: Conditions, random: Random) -> None:
         self._queue = queue
         self._agenda = agenda
         self._conditions = conditions
@@ -131,20 +131,20 @@ class Counts:
         self._enter_next_spike()
 
 
-def jobs_of(parts: Sequence[Part]) -> int:
+def jobs_of(parts: Sequence[LotPart]) -> int:
     """How many jobs these are."""
     return sum(part.jobs for part in parts)
 
 
-def split(parts: Sequence[Part], first: int) -> tuple[list[Part], list[Part]]:
+def split(parts: Sequence[LotPart], first: int) -> tuple[list[LotPart], list[LotPart]]:
     """The first so many jobs, and the rest."""
-    before: list[Part] = []
-    rest: list[Part] = []
+    before: list[LotPart] = []
+    rest: list[LotPart] = []
     for part in parts:
         jobs = min(part.jobs, first)
         first -= jobs
         if jobs:
-            before.append(Part(part.lot, jobs))
+            before.append(LotPart(part.lot, jobs))
         if part.jobs > jobs:
-            rest.append(Part(part.lot, part.jobs - jobs))
+            rest.append(LotPart(part.lot, part.jobs - jobs))
     return before, rest

@@ -29,7 +29,7 @@ class Bounds:
     unworked_seconds: float | None
 
 
-class Watch:
+class RuleChecker:
     """Told of every event of the simulated world, in order.
 
     Attributes:

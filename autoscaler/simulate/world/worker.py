@@ -6,12 +6,12 @@ It knows the queue, the lock and how to ask for its own instance to be stopped; 
 from collections.abc import Callable
 
 from autoscaler.simulate.world.agenda import moment_of
-from autoscaler.simulate.world.context import Surroundings
-from autoscaler.simulate.world.hand import Hand
+from autoscaler.simulate.world.context import SimulationContext
+from autoscaler.simulate.world.hand import Batch
 from shared.formats.heartbeat import Heartbeat, WorkerState
 
 
-class Worker:
+class SimulatedWorker:
     """One run's worker.
 
     Args:
@@ -20,7 +20,7 @@ class Worker:
     """
 
     def __init__(
-        self, instance_id: str, around: Surroundings, stop_instance: Callable[[], None], *, owned: bool
+        self, instance_id: str, around: SimulationContext, stop_instance: Callable[[], None], *, owned: bool
     ) -> None:
         self.instance_id = instance_id
         self._around = around
@@ -32,7 +32,7 @@ class Worker:
         self._idle_since: float | None = around.agenda.now
         self._frozen: float | None = None
         self._empty_polls = 0
-        self._hand = Hand(instance_id, around)
+        self._hand = Batch(instance_id, around)
         self._jobs_done = 0
         self._progress_at: float | None = None
 

@@ -1,6 +1,6 @@
 """The zones of the simulated EC2, and in which of them it has capacity for another instance."""
 
-from autoscaler.simulate.world.context import Surroundings
+from autoscaler.simulate.world.context import SimulationContext
 
 _ZONES = tuple(f"us-east-1{letter}" for letter in "abcdef")
 
@@ -8,7 +8,7 @@ _ZONES = tuple(f"us-east-1{letter}" for letter in "abcdef")
 class Zones:
     """Zones that run full and free again, one at a time or all at once."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: SimulationContext) -> None:
         self._around = around
         self._used: set[str] = set()
         self._full: set[str] = set()

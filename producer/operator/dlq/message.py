@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from producer.operator.sessions.find import Session, parse_session
+from producer.operator.sessions.find import FoundSession, parse_session
 from shared.clock import iso
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Filter:
         older_than, newer_than: since it got to the dead-letter queue.
     """
 
-    session: Session | str | None = None
+    session: FoundSession | str | None = None
     reason: str | None = None
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
@@ -118,7 +118,7 @@ class Filter:
         match self.session:
             case None:
                 return True
-            case Session(user_id, session_id):
+            case FoundSession(user_id, session_id):
                 return (letter.user_id, letter.session_id) == (user_id, session_id)
             case session_id:
                 return letter.session_id == session_id

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.operator.console import begin, chunk_numbers, counting, say, say_json
-from producer.operator.rerun.enqueue import How, Progress, Queued, Rerunner
+from producer.operator.rerun.enqueue import How, Queued, Rerunner, RerunProgress
 from producer.operator.rerun.output import Found, document, ending, intention, outcome, result
-from producer.operator.rerun.progress import Standing, Watch
-from producer.operator.rerun.selection import Wanted, choose
+from producer.operator.rerun.progress import RerunStatus, RerunWatch
+from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.find import find_session
 from producer.operator.sessions.folder import list_session
 from producer.operator.sessions.history import remove
@@ -66,7 +66,7 @@ def rerun(*, session: str, wait: bool, timeout: int | None, dry_run: bool, as_js
         if not as_json:
             say(*outcome(queued, wait=wait))
         if wait and queued.jobs:
-            ended = _wait(Watch(s3, ledger, clock, settings.bucket, queued.jobs, found.folder), timeout)
+            ended = _wait(RerunWatch(s3, ledger, clock, settings.bucket, queued.jobs, found.folder), timeout)
     if as_json:
         say_json({**document(found, how, dry_run=dry_run), **(result(queued, ended) if queued else {})})
     elif ended:
@@ -76,24 +76,24 @@ def rerun(*, session: str, wait: bool, timeout: int | None, dry_run: bool, as_js
 
 def _wanted(
     *, chunks: tuple[int, ...] | None, everything: bool, failed: bool, force: bool, **how: Any
-) -> tuple[Wanted, How]:
+) -> tuple[ChunkRequest, How]:
     if (chunks is not None) + everything + failed > 1:
         raise click.UsageError("--chunks, --all and --failed exclude each other")
     if force and not (chunks or everything or failed):
         raise click.UsageError("--force replaces transcripts: say which, with --chunks, --all or --failed")
     if how["language"] and not re.fullmatch("[a-z]{2,3}", how["language"]):
         raise click.UsageError("--language takes a code of ISO 639, such as en")
-    return Wanted(chunks, everything, failed, force), How(force=force, **how)
+    return ChunkRequest(chunks, everything, failed, force), How(force=force, **how)
 
 
-def _complete(found: Found, queued: Queued | None, ended: Standing | None) -> bool:
+def _complete(found: Found, queued: Queued | None, ended: RerunStatus | None) -> bool:
     """Whether everything that was asked for was done, as far as it was waited for."""
     if found.choice.without_audio or (queued and queued.refused):
         return False
     return not (queued and ended) or len(ended.done) == len(queued.jobs)
 
 
-def _find(s3: "S3Client", ledger: Ledger, settings: Settings, text: str, wanted: Wanted) -> Found:
+def _find(s3: "S3Client", ledger: Ledger, settings: Settings, text: str, wanted: ChunkRequest) -> Found:
     with counting("looking for the session: users") as searched:
         session = find_session(s3, settings.bucket, text, searched)
     folder = list_session(s3, settings.bucket, session.path)
@@ -119,10 +119,10 @@ def _queue(rerunner: Rerunner, found: Found, how: How) -> Queued:
             done += count
             show(done)
 
-        return rerunner.queue(found.folder, chunks, how, found.rows, Progress(on_progress, on_progress))
+        return rerunner.queue(found.folder, chunks, how, found.rows, RerunProgress(on_progress, on_progress))
 
 
-def _wait(watch: Watch, timeout: int | None) -> Standing:
+def _wait(watch: RerunWatch, timeout: int | None) -> RerunStatus:
     try:
         with counting("transcribing", len(watch.jobs)) as show:
             ended = watch.until_over(timeout, lambda seen: show(seen.ended))

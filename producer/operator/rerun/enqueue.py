@@ -57,7 +57,7 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RerunProgress:
     """Where queueing tells how far it is; the defaults tell nobody."""
 
     on_kept: Callable[[int], None] = lambda _: None
@@ -103,7 +103,7 @@ class Rerunner:
         chunks: Sequence[str],
         how: How,
         rows: Mapping[str, Mapping[str, Any]] | None,
-        progress: Progress | None = None,
+        progress: RerunProgress | None = None,
     ) -> Queued:
         """Queue `chunks`, keeping first the transcripts that will be replaced.
 
@@ -112,7 +112,7 @@ class Rerunner:
 
         Raises what boto3 raises; what was queued until then stays queued.
         """
-        progress = progress or Progress()
+        progress = progress or RerunProgress()
         now = self.clock.now()
         result = Queued(
             rerun_id=f"rerun-{now:%Y%m%dT%H%M%SZ}",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.operator.rerun.enqueue import How, Queued
-from producer.operator.rerun.progress import Standing
+from producer.operator.rerun.progress import RerunStatus
 from producer.operator.rerun.selection import Choice
 from producer.operator.sessions.chunk_ranges import ranges
-from producer.operator.sessions.find import Session
+from producer.operator.sessions.find import FoundSession
 from producer.operator.sessions.folder import SessionFolder
 
 
@@ -16,7 +16,7 @@ from producer.operator.sessions.folder import SessionFolder
 class Found:
     """A session as it is before its re-run; `rows` is absent when the ledger could not be read."""
 
-    session: Session
+    session: FoundSession
     folder: SessionFolder
     rows: Mapping[str, Mapping[str, Any]] | None
     choice: Choice
@@ -43,7 +43,7 @@ def document(found: Found, how: How, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def result(queued: Queued, ended: Standing | None) -> dict[str, Any]:
+def result(queued: Queued, ended: RerunStatus | None) -> dict[str, Any]:
     """What was done, for machines; the ends of jobs are absent when nobody waited for them."""
     return {
         "rerunId": queued.rerun_id,
@@ -88,7 +88,7 @@ def outcome(queued: Queued, *, wait: bool) -> list[str]:
     return lines
 
 
-def ending(ended: Standing) -> list[str]:
+def ending(ended: RerunStatus) -> list[str]:
     """How the jobs ended, for people."""
     lines = [f"{len(ended.done):,} done, {len(ended.failed):,} failed, {len(ended.cancelled):,} cancelled"]
     lines += [f"failed: chunk {chunk}: {why}" for chunk, why in ended.failed.items()]

@@ -17,7 +17,7 @@ LOOK_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RerunStatus:
     """What has become of the chunks of a re-run; each is in one of these.
 
     Attributes:
@@ -45,7 +45,7 @@ class Standing:
 
 def standing(
     chunks: Sequence[str], before: SessionFolder, now: SessionFolder, rows: Mapping[str, Mapping[str, Any]]
-) -> Standing:
+) -> RerunStatus:
     """Compare a session's folder with how it was before its `chunks` were queued."""
     done, cancelled, at_work, waiting = set(), set(), set(), set()
     failed: dict[str, str] = {}
@@ -61,11 +61,11 @@ def standing(
             cancelled.add(chunk)
         else:
             waiting.add(chunk)
-    return Standing(frozenset(done), failed, frozenset(cancelled), frozenset(at_work), frozenset(waiting))
+    return RerunStatus(frozenset(done), failed, frozenset(cancelled), frozenset(at_work), frozenset(waiting))
 
 
 @dataclass(slots=True)
-class Watch:
+class RerunWatch:
     """Follows the jobs of one re-run.
 
     Attributes:
@@ -79,7 +79,7 @@ class Watch:
     jobs: Sequence[ChunkJob]
     before: SessionFolder
 
-    def until_over(self, timeout_seconds: float | None, on_look: Callable[[Standing], None]) -> Standing:
+    def until_over(self, timeout_seconds: float | None, on_look: Callable[[RerunStatus], None]) -> RerunStatus:
         """Look until every chunk has come to an end or the time is over. Raises what boto3 raises."""
         began = self.clock.monotonic()
         while True:
@@ -90,7 +90,7 @@ class Watch:
                 return seen
             self.clock.sleep(LOOK_SECONDS)
 
-    def look(self) -> Standing:
+    def look(self) -> RerunStatus:
         """How the jobs stand now."""
         path = self.jobs[0].session_path
         try:

@@ -8,7 +8,7 @@ from shared.formats.layout import chunk_order
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ChunkRequest:
     """What a person asks for; without any of the first three it is the session's gaps.
 
     Attributes:
@@ -39,7 +39,7 @@ class Choice:
     without_audio: tuple[int, ...] = ()
 
 
-def choose(folder: SessionFolder, wanted: Wanted, failed: Collection[str] = ()) -> Choice:
+def choose(folder: SessionFolder, wanted: ChunkRequest, failed: Collection[str] = ()) -> Choice:
     """The chunks of a re-run.
 
     Args:

@@ -30,7 +30,7 @@ class SessionUnknownError(ConfigurationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class FoundSession:
     """A session by its ids."""
 
     user_id: str
@@ -45,7 +45,7 @@ class Session:
         return f"{self.user_id}/{self.session_id}"
 
 
-def parse_session(text: str) -> Session | str:
+def parse_session(text: str) -> FoundSession | str:
     """The session that `text` names with its user, or the session id that it consists of.
 
     Takes `users/U/audio/sessions/S` with anything after it and a bucket before it, `U/S`, or `S`.
@@ -56,15 +56,15 @@ def parse_session(text: str) -> Session | str:
     bare = text.split("/", 3)[-1] if text.startswith("s3://") else text
     match bare.strip("/").split("/"):
         case ["users", user, "audio", "sessions", session, *_] if user and session:
-            return Session(user, session)
+            return FoundSession(user, session)
         case [user, session] if user and session:
-            return Session(user, session)
+            return FoundSession(user, session)
         case [session] if session:
             return session
     raise SessionUnknownError(f"{text!r} is no session: give its id, USER/SESSION, or its path")
 
 
-def find_session(s3: "S3Client", bucket: str, text: str, on_searched: OnSearched = lambda _: None) -> Session:
+def find_session(s3: "S3Client", bucket: str, text: str, on_searched: OnSearched = lambda _: None) -> FoundSession:
     """The session that `text` means.
 
     By its id alone it takes one LIST a user, so this search is bounded.
@@ -77,7 +77,7 @@ def find_session(s3: "S3Client", bucket: str, text: str, on_searched: OnSearched
         What boto3 raises otherwise.
     """
     asked = parse_session(text)
-    if isinstance(asked, Session):
+    if isinstance(asked, FoundSession):
         if _exists(s3, bucket, asked):
             return asked
         raise _unknown(asked.name, _beside(s3, bucket, asked))
@@ -91,17 +91,17 @@ def find_session(s3: "S3Client", bucket: str, text: str, on_searched: OnSearched
     raise _unknown(asked, found or _all_sessions(s3, bucket))
 
 
-def _exists(s3: "S3Client", bucket: str, session: Session) -> bool:
+def _exists(s3: "S3Client", bucket: str, session: FoundSession) -> bool:
     return s3.list_objects_v2(Bucket=bucket, Prefix=f"{session.path}/", MaxKeys=1)["KeyCount"] > 0
 
 
-def _starting_with(s3: "S3Client", bucket: str, asked: str, on_searched: OnSearched) -> Iterator[Session]:
+def _starting_with(s3: "S3Client", bucket: str, asked: str, on_searched: OnSearched) -> Iterator[FoundSession]:
     """Sessions of any user whose id is `asked` or begins with it."""
 
-    def of_user(user: str) -> list[Session]:
+    def of_user(user: str) -> list[FoundSession]:
         # The very id comes first among those that begin with it only if none of the others has a character below `/`;
         # so it is asked for by itself.
-        exact = Session(user, asked)
+        exact = FoundSession(user, asked)
         longer = islice(_sessions_of(s3, bucket, user, asked), _MOST_SUGGESTED)
         return list(dict.fromkeys([*([exact] if _exists(s3, bucket, exact) else []), *longer]))
 
@@ -119,7 +119,7 @@ def _starting_with(s3: "S3Client", bucket: str, asked: str, on_searched: OnSearc
             on_searched(searched)
 
 
-def _beside(s3: "S3Client", bucket: str, asked: Session) -> list[Session]:
+def _beside(s3: "S3Client", bucket: str, asked: FoundSession) -> list[FoundSession]:
     """Sessions that may have been meant: the user's own, or the same one of a user whose id is alike."""
     own = list(islice(_sessions_of(s3, bucket, asked.user_id), _MOST_SESSIONS))
     if own:
@@ -128,7 +128,7 @@ def _beside(s3: "S3Client", bucket: str, asked: Session) -> list[Session]:
     return [session for user in users for session in islice(_sessions_of(s3, bucket, user), 1000)]
 
 
-def _all_sessions(s3: "S3Client", bucket: str) -> list[Session]:
+def _all_sessions(s3: "S3Client", bucket: str) -> list[FoundSession]:
     users = islice(_users(s3, bucket), _MOST_SESSIONS)
     sessions = (session for user in users for session in islice(_sessions_of(s3, bucket, user), 1000))
     return list(islice(sessions, _MOST_SESSIONS))
@@ -139,10 +139,10 @@ def _users(s3: "S3Client", bucket: str) -> Iterator[str]:
         yield prefix.removeprefix(USERS_PREFIX).rstrip("/")
 
 
-def _sessions_of(s3: "S3Client", bucket: str, user: str, beginning: str = "") -> Iterator[Session]:
+def _sessions_of(s3: "S3Client", bucket: str, user: str, beginning: str = "") -> Iterator[FoundSession]:
     folder = session_path(user, "")
     for prefix in _folders(s3, bucket, folder + beginning):
-        yield Session(user, prefix.removeprefix(folder).rstrip("/"))
+        yield FoundSession(user, prefix.removeprefix(folder).rstrip("/"))
 
 
 def _folders(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
@@ -151,14 +151,14 @@ def _folders(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
             yield common["Prefix"]
 
 
-def _unknown(asked: str, others: Iterable[Session]) -> SessionUnknownError:
+def _unknown(asked: str, others: Iterable[FoundSession]) -> SessionUnknownError:
     suggested = closest(asked, others)
     names = "\n".join(f"  {session.name}" for session in suggested)
     hint = f"; the closest are:\n{names}" if suggested else ", and none whose name is close to it"
     return SessionUnknownError(f"there is no session {asked}{hint}")
 
 
-def closest(asked: str, others: Iterable[Session]) -> list[Session]:
+def closest(asked: str, others: Iterable[FoundSession]) -> list[FoundSession]:
     """The sessions whose names are most like `asked`, the likest first; those that begin with it come before all."""
     by_name = {(session.name if "/" in asked else session.session_id): session for session in others}
     beginning = [name for name in by_name if name.startswith(asked)]

@@ -8,11 +8,11 @@ from autoscaler.providers.contract import CapacityProvider
 from autoscaler.simulate.pool import SimulatedPool, StartFault
 from autoscaler.simulate.world.agenda import Agenda, SimulatedClock
 from autoscaler.simulate.world.conditions import STEADY
-from autoscaler.simulate.world.context import Surroundings
-from autoscaler.simulate.world.fleet import Fleet
-from autoscaler.simulate.world.jobs import JobQueue
+from autoscaler.simulate.world.context import SimulationContext
+from autoscaler.simulate.world.fleet import SimulatedFleet
+from autoscaler.simulate.world.jobs import SimulatedQueue
 from autoscaler.simulate.world.live import LiveSessions
-from autoscaler.simulate.world.rules import Bounds, Watch
+from autoscaler.simulate.world.rules import Bounds, RuleChecker
 from autoscaler.simulate.world.waits import Waits
 from shared.settings import Settings
 from shared.state.instances import FLEET_TAG, HOLD_TAG
@@ -29,17 +29,17 @@ class SimulatedSite:
         self._agenda = Agenda()
         conditions = replace(STEADY, boot_seconds=(3600, 3600))
         clock, settings = SimulatedClock(self._agenda), Settings.model_validate(dict.fromkeys(_NO_CLOUD, "simulated"))
-        around = Surroundings(
+        around = SimulationContext(
             self._agenda,
-            JobQueue(self._agenda),
+            SimulatedQueue(self._agenda),
             LiveSessions(self._agenda),
-            Watch(Bounds(9, None, None, None)),
+            RuleChecker(Bounds(9, None, None, None)),
             Waits(1),
             settings,
             conditions,
             Random(1),
         )
-        self._fleet = Fleet(0, around)
+        self._fleet = SimulatedFleet(0, around)
         self._of_others: set[str] = set()
         self._pool = SimulatedPool(self._fleet, clock, conditions, Random(1))
         self.provider: CapacityProvider = self._pool

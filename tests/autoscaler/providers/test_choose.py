@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from autoscaler.model import Outcome
+from autoscaler.model import ActionOutcome
 from autoscaler.providers.choose import ALREADY_STARTED, DryRunPool, InstancePool
 from shared.clock import iso
 from shared.state.instances import STARTED_AT_TAG, owned_since
@@ -28,7 +28,7 @@ def test_given_a_stopped_instance_when_started_then_it_runs_and_is_marked_as_own
 ) -> None:
     (instance,) = pool_on_moto.add()
     now = pool_on_moto.clock.now()
-    assert InstancePool(ec2).start((instance,), 1, now) == Outcome(started=(instance,))
+    assert InstancePool(ec2).start((instance,), 1, now) == ActionOutcome(started=(instance,))
     assert pool_on_moto.states() == {instance: "running"}
     assert pool_on_moto.tags(instance)[STARTED_AT_TAG] == iso(now)
     assert owned_since(pool_on_moto.tags(instance), now) is not None
@@ -57,7 +57,7 @@ def test_given_the_first_candidate_cannot_start_now_then_its_mark_goes_and_the_n
     first, second = pool_on_moto.add(2)
     refuse(ec2, "StartInstances", code, status=status, when=first)
     outcome = InstancePool(ec2).start((first, second), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(started=(second,), blocked={first: code})
+    assert outcome == ActionOutcome(started=(second,), blocked={first: code})
     assert pool_on_moto.states() == {first: "stopped", second: "running"}
     assert STARTED_AT_TAG not in pool_on_moto.tags(first)
 
@@ -68,7 +68,7 @@ def test_given_a_refusal_that_a_person_must_see_then_it_is_reported_the_mark_goe
     first, second = pool_on_moto.add(2)
     refuse(ec2, "StartInstances", "UnauthorizedOperation", status=403)
     outcome = InstancePool(ec2).start((first, second), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(failed={first: "UnauthorizedOperation"})
+    assert outcome == ActionOutcome(failed={first: "UnauthorizedOperation"})
     assert STARTED_AT_TAG not in pool_on_moto.tags(first)
     assert STARTED_AT_TAG not in pool_on_moto.tags(second)
 
@@ -79,7 +79,7 @@ def test_given_an_answer_that_leaves_open_whether_it_started_then_the_mark_stays
     (instance,) = pool_on_moto.add()
     refuse(ec2, "StartInstances", "InternalError", status=500)
     outcome = InstancePool(ec2).start((instance,), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(failed={instance: "InternalError"})
+    assert outcome == ActionOutcome(failed={instance: "InternalError"})
     assert STARTED_AT_TAG in pool_on_moto.tags(instance)
 
 
@@ -89,7 +89,7 @@ def test_given_an_instance_that_cannot_be_marked_then_it_is_not_started(
     (instance,) = pool_on_moto.add()
     refuse(ec2, "CreateTags", "UnauthorizedOperation", status=403)
     outcome = InstancePool(ec2).start((instance,), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(failed={instance: "UnauthorizedOperation"})
+    assert outcome == ActionOutcome(failed={instance: "UnauthorizedOperation"})
     assert pool_on_moto.states() == {instance: "stopped"}
 
 
@@ -99,7 +99,7 @@ def test_given_a_person_was_first_then_the_instance_stays_theirs_and_counts_as_s
     (running,) = pool_on_moto.add(stopped=False)
     (other,) = pool_on_moto.add()
     outcome = InstancePool(ec2).start((running, other), 1, pool_on_moto.clock.now())
-    assert outcome == Outcome(blocked={running: ALREADY_STARTED})
+    assert outcome == ActionOutcome(blocked={running: ALREADY_STARTED})
     assert STARTED_AT_TAG not in pool_on_moto.tags(running)
     assert pool_on_moto.states()[other] == "stopped"
 
@@ -116,7 +116,7 @@ def test_given_a_mark_that_cannot_be_taken_back_then_that_is_a_failure(
 
 def test_given_a_running_instance_when_stopped_then_it_stops(pool_on_moto: "PoolOnMoto", ec2: "EC2Client") -> None:
     (instance,) = pool_on_moto.add(stopped=False)
-    assert InstancePool(ec2).stop(instance) == Outcome(stopped=(instance,))
+    assert InstancePool(ec2).stop(instance) == ActionOutcome(stopped=(instance,))
     assert pool_on_moto.states() == {instance: "stopped"}
 
 
@@ -125,7 +125,7 @@ def test_given_an_instance_between_two_states_when_stopped_then_it_is_blocked_an
 ) -> None:
     (instance,) = pool_on_moto.add(stopped=False)
     refuse(ec2, "StopInstances", "IncorrectInstanceState")
-    assert InstancePool(ec2).stop(instance) == Outcome(blocked={instance: "IncorrectInstanceState"})
+    assert InstancePool(ec2).stop(instance) == ActionOutcome(blocked={instance: "IncorrectInstanceState"})
 
 
 def test_given_a_stop_that_is_refused_for_good_then_it_is_a_failure(
@@ -133,10 +133,10 @@ def test_given_a_stop_that_is_refused_for_good_then_it_is_a_failure(
 ) -> None:
     (instance,) = pool_on_moto.add(stopped=False)
     refuse(ec2, "StopInstances", "UnauthorizedOperation", status=403)
-    assert InstancePool(ec2).stop(instance) == Outcome(failed={instance: "UnauthorizedOperation"})
+    assert InstancePool(ec2).stop(instance) == ActionOutcome(failed={instance: "UnauthorizedOperation"})
 
 
 def test_given_a_dry_run_then_it_tells_what_the_pool_would_have_done(pool_on_moto: "PoolOnMoto") -> None:
     now = pool_on_moto.clock.now()
-    assert DryRunPool().start(("i-1", "i-2"), 1, now) == Outcome(started=("i-1",))
-    assert DryRunPool().stop("i-3") == Outcome(stopped=("i-3",))
+    assert DryRunPool().start(("i-1", "i-2"), 1, now) == ActionOutcome(started=("i-1",))
+    assert DryRunPool().stop("i-3") == ActionOutcome(stopped=("i-3",))

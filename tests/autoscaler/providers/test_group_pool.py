@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from autoscaler.model import Outcome
+from autoscaler.model import ActionOutcome
 from autoscaler.providers.group import (
     LAUNCH_SUSPENDED,
     MAX_SIZE_REACHED,
@@ -30,7 +30,7 @@ def problems(site: ScriptedGroupSite) -> tuple[str, ...]:
     return site.provider.see(site.found()).problems
 
 
-def start(site: ScriptedGroupSite, count: int) -> Outcome:
+def start(site: ScriptedGroupSite, count: int) -> ActionOutcome:
     return site.provider.start(startable(site), count, site.clock.now())
 
 
@@ -38,7 +38,7 @@ def test_the_desired_capacity_never_goes_beyond_the_maximum_size(site: ScriptedG
     before = startable(site)
     site.group.max_size = 1
     outcome = site.provider.start(before, 3, site.clock.now())
-    assert outcome == Outcome(started=before[:1], blocked=dict.fromkeys(before[1:], MAX_SIZE_REACHED))
+    assert outcome == ActionOutcome(started=before[:1], blocked=dict.fromkeys(before[1:], MAX_SIZE_REACHED))
     assert site.group.desired == 1
 
 
@@ -78,7 +78,7 @@ def test_a_zone_without_room_is_the_groups_business_and_it_goes_to_the_next(site
 def test_what_has_not_begun_when_a_live_session_begins_does_not_begin_in_it(site: ScriptedGroupSite) -> None:
     site.ec2.full_zones = {"a", "b"}
     start(site, 2)
-    assert site.provider.hold_back() == Outcome()
+    assert site.provider.hold_back() == ActionOutcome()
     site.ec2.full_zones = set()
     assert at_work(site) == set()
     assert len(startable(site)) == 3
@@ -87,7 +87,7 @@ def test_what_has_not_begun_when_a_live_session_begins_does_not_begin_in_it(site
 def test_holding_back_respects_the_minimum_size(site: ScriptedGroupSite) -> None:
     site.group.min_size = 1
     site.group.desired = 2
-    assert site.provider.hold_back() == Outcome()
+    assert site.provider.hold_back() == ActionOutcome()
     assert site.group.desired == 1
 
 
@@ -99,7 +99,7 @@ def test_a_group_that_may_not_launch_is_a_problem_and_blocks_a_start_instead_of_
     assert [one.state for one in seen(site).values()] == ["stopped"] * 3
     assert problems(site) == ("the Auto Scaling group workers has its process Launch suspended: nothing can start",)
     first = startable(site)[0]
-    assert start(site, 1) == Outcome(blocked={first: LAUNCH_SUSPENDED})
+    assert start(site, 1) == ActionOutcome(blocked={first: LAUNCH_SUSPENDED})
     assert site.group.desired == 1
 
 
@@ -107,7 +107,7 @@ def test_at_its_minimum_size_the_group_keeps_a_member_instead_of_replacing_it(si
     site.group.min_size = 1
     start(site, 1)
     (member,) = at_work(site)
-    assert site.provider.stop(member) == Outcome(blocked={member: MIN_SIZE_REACHED})
+    assert site.provider.stop(member) == ActionOutcome(blocked={member: MIN_SIZE_REACHED})
     assert at_work(site) == {member}
     assert problems(site) == ("the Auto Scaling group workers has a minimum size of 1: idle members cannot leave",)
 
@@ -179,9 +179,9 @@ def test_a_group_that_is_not_there_is_unknown_to_the_look_and_a_failure_to_the_s
     sight = provider.see(())
     assert sight.instances is None
     assert sight.problems == ("could not read the Auto Scaling group another (NoSuchAutoScalingGroup)",)
-    assert provider.start(("another#00001",), 1, clock.now()) == Outcome(failed={"another#00001": NO_GROUP})
-    assert provider.stop("i-1") == Outcome(failed={"i-1": NO_GROUP})
-    assert provider.hold_back() == Outcome(failed={"another": NO_GROUP})
+    assert provider.start(("another#00001",), 1, clock.now()) == ActionOutcome(failed={"another#00001": NO_GROUP})
+    assert provider.stop("i-1") == ActionOutcome(failed={"i-1": NO_GROUP})
+    assert provider.hold_back() == ActionOutcome(failed={"another": NO_GROUP})
 
 
 def test_members_carry_auto_scalings_own_tag_by_which_their_workers_know_the_group(site: ScriptedGroupSite) -> None:

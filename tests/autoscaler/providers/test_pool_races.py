@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from autoscaler.model import Outcome
+from autoscaler.model import ActionOutcome
 from autoscaler.providers.choose import ALREADY_STARTED, InstancePool
 from autoscaler.providers.contract import HELD
 from shared.state.instances import HOLD_TAG, STARTED_AT_TAG, owned_since
@@ -45,7 +45,7 @@ def test_of_two_autoscalers_at_once_one_starts_the_instance_and_it_stays_owned(
 ) -> None:
     name = ec2.add()
     later = clock.now() + timedelta(milliseconds=7)
-    others: list[Outcome] = []
+    others: list[ActionOutcome] = []
 
     def other() -> None:
         others.append(InstancePool(cast("Any", ec2)).start((name,), 1, later))
@@ -62,7 +62,7 @@ def test_an_instance_that_a_person_starts_in_the_middle_of_it_stays_theirs(
 ) -> None:
     name = ec2.add()
     ec2.before["start_instances"] = lambda: ec2.start_by_person(name)
-    assert pool.start((name,), 1, clock.now()) == Outcome(blocked={name: ALREADY_STARTED})
+    assert pool.start((name,), 1, clock.now()) == ActionOutcome(blocked={name: ALREADY_STARTED})
     assert STARTED_AT_TAG not in ec2.hosts[name].tags
 
 
@@ -73,7 +73,7 @@ def test_a_mark_of_an_earlier_start_is_left_alone_when_the_instance_runs_already
     pool.start((name,), 1, clock.now())
     before = dict(ec2.hosts[name].tags)
     clock.advance(90)
-    assert pool.start((name,), 1, clock.now()) == Outcome(blocked={name: ALREADY_STARTED})
+    assert pool.start((name,), 1, clock.now()) == ActionOutcome(blocked={name: ALREADY_STARTED})
     assert ec2.hosts[name].tags == before
 
 
@@ -82,7 +82,7 @@ def test_when_boto3_asked_twice_and_its_first_try_was_the_start_then_the_instanc
 ) -> None:
     name = ec2.add()
     ec2.before["start_instances"] = lambda: setattr(ec2, "retried", True)
-    assert pool.start((name,), 1, clock.now()) == Outcome(started=(name,))
+    assert pool.start((name,), 1, clock.now()) == ActionOutcome(started=(name,))
     assert owned(ec2, name)
 
 
@@ -91,7 +91,7 @@ def test_a_hold_that_came_since_the_look_is_respected_and_the_next_one_starts(
 ) -> None:
     held, other = ec2.add(), ec2.add()
     ec2.hosts[held].tags[HOLD_TAG] = "debugging"
-    assert pool.start((held, other), 1, clock.now()) == Outcome(started=(other,), blocked={held: HELD})
+    assert pool.start((held, other), 1, clock.now()) == ActionOutcome(started=(other,), blocked={held: HELD})
     assert ec2.running() == {other}
 
 
@@ -158,14 +158,14 @@ def test_an_instance_that_has_not_come_up_yet_is_not_stopped(
     ec2: ScriptedEc2, pool: InstancePool, clock: "FakeClock"
 ) -> None:
     name = ec2.add(running=True)
-    assert pool.stop(name) == Outcome(blocked={name: "IncorrectInstanceState"})
+    assert pool.stop(name) == ActionOutcome(blocked={name: "IncorrectInstanceState"})
     clock.advance(60)
-    assert pool.stop(name) == Outcome(stopped=(name,))
+    assert pool.stop(name) == ActionOutcome(stopped=(name,))
 
 
 def test_throttling_stops_nothing_for_good(ec2: ScriptedEc2, pool: InstancePool, clock: "FakeClock") -> None:
     name = ec2.add(running=True)
     clock.advance(60)
     ec2.faults.append(Fault("stop_instances", "RequestLimitExceeded", 503))
-    assert pool.stop(name) == Outcome(blocked={name: "RequestLimitExceeded"})
-    assert pool.stop(name) == Outcome(stopped=(name,))
+    assert pool.stop(name) == ActionOutcome(blocked={name: "RequestLimitExceeded"})
+    assert pool.stop(name) == ActionOutcome(stopped=(name,))

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from autoscaler.model import Outcome
+from autoscaler.model import ActionOutcome
 from autoscaler.providers.contract import ALREADY_STARTED
 from autoscaler.providers.dry_run import DryRunPool
 from shared.aws.clients import autoscaling_client
@@ -52,7 +52,7 @@ def test_no_more_start_than_are_wanted_and_the_rest_stay_startable(site: Site, c
     site.offer(3)
     before = startable(site)
     outcome = site.provider.start(before, 2, clock.now())
-    assert outcome == Outcome(started=before[:2])
+    assert outcome == ActionOutcome(started=before[:2])
     assert len(at_work(site)) == 2
     assert startable(site) == before[2:]
 
@@ -69,7 +69,7 @@ def test_nothing_starts_when_nothing_is_wanted_or_nothing_can_be_started(
     site: Site, clock: "FakeClock", count: int, candidates: int
 ) -> None:
     site.offer(2)
-    assert site.provider.start(startable(site)[:candidates], count, clock.now()) == Outcome()
+    assert site.provider.start(startable(site)[:candidates], count, clock.now()) == ActionOutcome()
     assert at_work(site) == set()
 
 
@@ -102,7 +102,7 @@ def test_one_that_someone_else_started_meanwhile_counts_and_no_other_is_started_
     before = startable(site)
     site.start_by_person(before[0])
     outcome = site.provider.start(before, 1, clock.now())
-    assert outcome == Outcome(blocked={before[0]: ALREADY_STARTED})
+    assert outcome == ActionOutcome(blocked={before[0]: ALREADY_STARTED})
     assert len(at_work(site)) == 1
 
 
@@ -167,7 +167,7 @@ def test_a_start_whose_answer_got_lost_is_reported_and_what_it_started_is_owned(
     assert set(outcome.failed) == {site_before[0]}
     (running,) = at_work(site)
     assert seen(site)[running].owned
-    assert site.provider.stop(running) == Outcome(stopped=(running,))
+    assert site.provider.stop(running) == ActionOutcome(stopped=(running,))
 
 
 # --- seeing
@@ -197,7 +197,7 @@ def test_a_running_instance_stops_and_nothing_takes_its_place(site: Site, clock:
     site.offer(3)
     site.provider.start(startable(site), 2, clock.now())
     first, second = sorted(at_work(site))
-    assert site.provider.stop(first) == Outcome(stopped=(first,))
+    assert site.provider.stop(first) == ActionOutcome(stopped=(first,))
     assert at_work(site) == {second}
 
 
@@ -230,7 +230,7 @@ def test_holding_back_leaves_what_runs_and_what_can_be_started(site: Site, clock
     site.offer(3)
     site.provider.start(startable(site), 2, clock.now())
     running, free = at_work(site), startable(site)
-    assert site.provider.hold_back() == Outcome()
+    assert site.provider.hold_back() == ActionOutcome()
     assert (at_work(site), startable(site)) == (running, free)
 
 
@@ -243,7 +243,7 @@ def test_a_dry_run_sees_the_same_and_changes_nothing(site: Site, clock: "FakeClo
     running, before = at_work(site), startable(site)
     dry = DryRunPool(site.provider)
     assert {one.id for one in dry.see(site.found()).instances or ()} == set(seen(site))
-    assert dry.start(before, 1, clock.now()) == Outcome(started=before[:1])
-    assert dry.stop(min(running)) == Outcome(stopped=(min(running),))
-    assert dry.hold_back() == Outcome()
+    assert dry.start(before, 1, clock.now()) == ActionOutcome(started=before[:1])
+    assert dry.stop(min(running)) == ActionOutcome(stopped=(min(running),))
+    assert dry.hold_back() == ActionOutcome()
     assert (at_work(site), startable(site)) == (running, before)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autoscaler.policy import Policy
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.simulation import Run, simulate
 from autoscaler.simulate.strategies import Ours, Strategy
 from autoscaler.simulate.workload import Trace
@@ -14,7 +14,7 @@ from autoscaler.simulate.world.conditions import STEADY, Conditions
 from shared.settings import Settings
 
 MakeSettings = Callable[..., Settings]
-Simulate = Callable[..., Result]
+Simulate = Callable[..., SimulationResult]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def simulated(settings_with: MakeSettings) -> Simulate:
         seed: int = 1,
         pool: int | None = None,
         **changes: Any,
-    ) -> Result:
+    ) -> SimulationResult:
         settings = settings_with(**changes)
         decides = strategy or Ours("ours", Policy.from_settings(settings))
         return simulate(Run(trace, decides, settings, conditions, seed, pool or settings.max_instances + 2))

@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.simulate.comparison import contenders, is_ours, verdicts
 from autoscaler.simulate.report import sentences
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.workload import DAY, Arrival, Trace
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def some_result(simulated: "Simulate") -> Result:
+def some_result(simulated: "Simulate") -> SimulationResult:
     return simulated(Trace("one", DAY, (Arrival(90, 1),)))
 
 
-def named(result: Result, strategy: str, cost: float, p95: float) -> Result:
+def named(result: SimulationResult, strategy: str, cost: float, p95: float) -> SimulationResult:
     return replace(result, strategy=strategy, cost_usd=cost, wait_p95=p95)
 
 
-def test_a_timer_is_dominated_by_what_costs_no_more_and_waits_no_longer(some_result: Result) -> None:
+def test_a_timer_is_dominated_by_what_costs_no_more_and_waits_no_longer(some_result: SimulationResult) -> None:
     results = [
         named(some_result, "timer 2 h", cost=10, p95=100),
         named(some_result, "ours, dear", cost=11, p95=1),
@@ -40,7 +40,9 @@ def test_a_timer_is_dominated_by_what_costs_no_more_and_waits_no_longer(some_res
     assert verdict.wait_saved == pytest.approx(0.25)
 
 
-def test_a_timer_that_nothing_beats_in_both_is_not_dominated_and_the_sentence_says_so(some_result: Result) -> None:
+def test_a_timer_that_nothing_beats_in_both_is_not_dominated_and_the_sentence_says_so(
+    some_result: SimulationResult,
+) -> None:
     results = [
         named(some_result, "timer 2 h", cost=10, p95=100),
         named(some_result, "ours, dear", cost=11, p95=1),
@@ -54,7 +56,7 @@ def test_a_timer_that_nothing_beats_in_both_is_not_dominated_and_the_sentence_sa
     assert "NOT dominated" in sentences(results)[0]
 
 
-def test_a_setting_that_leaves_jobs_undone_dominates_nothing(some_result: Result) -> None:
+def test_a_setting_that_leaves_jobs_undone_dominates_nothing(some_result: SimulationResult) -> None:
     results = [
         named(some_result, "timer 2 h", cost=10, p95=100),
         replace(named(some_result, "ours", cost=1, p95=1), left=1),
@@ -78,6 +80,6 @@ def test_the_contenders_are_timers_ours_as_it_is_set_and_ours_with_thresholds(se
     assert len(found) == len(contenders(settings))
 
 
-def test_ours_is_told_from_timers_by_name(some_result: Result) -> None:
+def test_ours_is_told_from_timers_by_name(some_result: SimulationResult) -> None:
     assert is_ours(named(some_result, "ours, waits 1 h", 1, 1))
     assert not is_ours(named(some_result, "timer 1 h", 1, 1))

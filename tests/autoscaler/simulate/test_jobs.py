@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from autoscaler.simulate.world.agenda import Agenda
 from autoscaler.simulate.world.conditions import STEADY, Conditions
-from autoscaler.simulate.world.jobs import Counts, JobQueue, Lot, Part
+from autoscaler.simulate.world.jobs import Counts, Lot, LotPart, SimulatedQueue
 
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "take", "delete", "give back"]), st.integers(1, 50)), max_size=40)
 
 
 @given(steps=STEPS)
 def test_every_job_is_visible_in_flight_or_deleted(steps: list[tuple[str, int]]) -> None:
-    queue, held = JobQueue(Agenda()), list[Part]()
+    queue, held = SimulatedQueue(Agenda()), list[LotPart]()
     queued = deleted = 0
     for what, jobs in steps:
         if what == "add":
@@ -33,7 +33,7 @@ def test_every_job_is_visible_in_flight_or_deleted(steps: list[tuple[str, int]])
 
 
 def test_jobs_are_received_oldest_first_and_those_given_back_come_before_younger_ones() -> None:
-    queue = JobQueue(Agenda())
+    queue = SimulatedQueue(Agenda())
     old, young = Lot(1, 1, 5), Lot(2, 2, 5)
     queue.add(old)
     queue.add(young)
@@ -47,7 +47,7 @@ def test_jobs_are_received_oldest_first_and_those_given_back_come_before_younger
 
 def test_counts_that_lag_tell_what_was_true_a_while_ago() -> None:
     agenda = Agenda()
-    queue = JobQueue(agenda)
+    queue = SimulatedQueue(agenda)
     agenda.run(10)
     queue.add(Lot(10, 10, 3))
     agenda.run(100)
@@ -60,7 +60,7 @@ def test_counts_that_lag_tell_what_was_true_a_while_ago() -> None:
 def test_a_spike_shows_messages_that_are_not_there_and_passes() -> None:
     agenda = Agenda()
     spiky = Conditions(spikes_per_hour=3600, spike_seconds=(2, 2), spike_jobs=(9, 9))
-    counts = Counts(JobQueue(agenda), agenda, spiky, Random(1))
+    counts = Counts(SimulatedQueue(agenda), agenda, spiky, Random(1))
 
     seen = set()
     for second in range(60):
@@ -68,4 +68,4 @@ def test_a_spike_shows_messages_that_are_not_there_and_passes() -> None:
         seen.add(counts.read().visible)
 
     assert seen == {0, 9}
-    assert Counts(JobQueue(agenda), agenda, STEADY, Random(1)).read().visible == 0
+    assert Counts(SimulatedQueue(agenda), agenda, STEADY, Random(1)).read().visible == 0

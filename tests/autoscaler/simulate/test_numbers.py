@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.simulate.comparison import Verdict, compare, contenders, verdicts
-from autoscaler.simulate.result import Result
+from autoscaler.simulate.comparison import ComparisonVerdict, compare, contenders, verdicts
+from autoscaler.simulate.result import SimulationResult
 from autoscaler.simulate.workload import MADE
 from autoscaler.simulate.world.conditions import STEADY, WRONG_COUNTS
 
 if TYPE_CHECKING:
     from tests.autoscaler.simulate.conftest import MakeSettings, Simulate
 
-Compared = Callable[..., list[Result]]
+Compared = Callable[..., list[SimulationResult]]
 TIMERS = ("timer 5 min", "timer 30 min", "timer 2 h", "timer 6 h")
 # The settings that beat the timers, a few of the range that is compared on the page.
 OURS = {
@@ -41,7 +41,7 @@ OURS = {
 def compared(settings_with: "MakeSettings") -> Compared:
     """The named contenders, alone on the same ten days of a workload."""
 
-    def run(workload: str, *names: str, seed: int = 1) -> list[Result]:
+    def run(workload: str, *names: str, seed: int = 1) -> list[SimulationResult]:
         wanted = [each for each in contenders(settings_with()) if each.strategy.name in names]
         assert len(wanted) == len(names)
         return compare(MADE[workload](10, Random(seed)), wanted, STEADY, seed, pool=3)
@@ -59,7 +59,7 @@ def test_for_every_timer_there_is_a_setting_that_costs_no_more_and_waits_no_long
     assert max(_best(verdict) for verdict in found if verdict.timer.strategy == "timer 2 h") >= 0.2
 
 
-def _best(verdict: Verdict) -> float:
+def _best(verdict: ComparisonVerdict) -> float:
     return max(verdict.cost_saved, verdict.wait_saved)
 
 

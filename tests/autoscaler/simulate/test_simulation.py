@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.simulate.workload import DAY, MADE, Arrival, Session, Trace
+from autoscaler.simulate.workload import DAY, MADE, Arrival, LiveSession, Trace
 from autoscaler.simulate.world.conditions import NAMED, STEADY, TROUBLED
 from autoscaler.simulate.world.rules import Bounds
-from autoscaler.tick import Parts
+from autoscaler.tick import TickParts
 from shared.clock import Clock
 from shared.settings import Settings
 
@@ -67,7 +67,7 @@ def test_a_run_shorter_than_a_minute_costs_a_minute(simulated: "Simulate") -> No
 
 
 def test_nothing_starts_while_the_lock_is_held_and_that_time_is_no_wait(simulated: "Simulate") -> None:
-    locked = Trace("locked", DAY, (Arrival(90, 1),), (Session(80, 4000),))
+    locked = Trace("locked", DAY, (Arrival(90, 1),), (LiveSession(80, 4000),))
 
     result = simulated(locked, start_confirm_reads=1)
 
@@ -80,7 +80,7 @@ def test_nothing_starts_while_the_lock_is_held_and_that_time_is_no_wait(simulate
 def test_a_session_that_begins_in_the_middle_of_the_work_interrupts_it_and_nothing_is_lost(
     simulated: "Simulate",
 ) -> None:
-    interrupted = Trace("locked", DAY, (Arrival(0, 2000),), (Session(300, 900),))
+    interrupted = Trace("locked", DAY, (Arrival(0, 2000),), (LiveSession(300, 900),))
 
     result = simulated(interrupted)
 
@@ -140,7 +140,7 @@ class Careless:
     name: str = "careless"
     interval_seconds: float = 60
 
-    def ticking(self, parts: Parts, clock: Clock) -> Callable[[], object]:
+    def ticking(self, parts: TickParts, clock: Clock) -> Callable[[], object]:
         def tick() -> None:
             instances = parts.observer.observe().instances or ()
             stopped = tuple(each.id for each in instances if each.state == "stopped")
@@ -159,14 +159,14 @@ def test_a_strategy_that_starts_too_many_is_found_out(simulated: "Simulate") -> 
 
 
 def test_a_strategy_that_starts_an_instance_while_the_lock_is_held_is_found_out(simulated: "Simulate") -> None:
-    result = simulated(Trace("locked", 7200, (Arrival(0, 10),), (Session(0, 900),)), strategy=Careless(), pool=1)
+    result = simulated(Trace("locked", 7200, (Arrival(0, 10),), (LiveSession(0, 900),)), strategy=Careless(), pool=1)
 
     assert [line for line in result.violations if line.startswith("rule 3") and "started" in line]
 
 
 def test_a_strategy_that_stops_an_instance_while_the_lock_is_held_is_found_out(simulated: "Simulate") -> None:
     class Stopper(Careless):
-        def ticking(self, parts: Parts, clock: Clock) -> Callable[[], object]:
+        def ticking(self, parts: TickParts, clock: Clock) -> Callable[[], object]:
             start = super().ticking(parts, clock)
 
             def tick() -> None:
@@ -178,7 +178,7 @@ def test_a_strategy_that_stops_an_instance_while_the_lock_is_held_is_found_out(s
 
             return tick
 
-    trace = Trace("locked", 7200, (Arrival(0, 2000),), (Session(300, 900),))
+    trace = Trace("locked", 7200, (Arrival(0, 2000),), (LiveSession(300, 900),))
 
     result = simulated(trace, strategy=Stopper(), pool=1)
 
@@ -223,7 +223,9 @@ def test_no_rule_is_broken_whatever_comes_and_goes_wrong(
         "any",
         20_000,
         tuple(sorted(arrivals, key=lambda arrival: arrival.at)),
-        tuple(sorted((Session(begins, begins + length) for begins, length in sessions), key=lambda each: each.begins)),
+        tuple(
+            sorted((LiveSession(begins, begins + length) for begins, length in sessions), key=lambda each: each.begins)
+        ),
     )
 
     result = simulated(trace, conditions, seed=seed, max_instances=max_instances)

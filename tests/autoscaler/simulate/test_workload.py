@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from autoscaler.simulate.workload import DAY, MADE, Arrival, Session
+from autoscaler.simulate.workload import DAY, MADE, Arrival, LiveSession
 from autoscaler.simulate.workload_file import read_trace
 from shared.errors import ConfigurationError
 
@@ -58,7 +58,7 @@ def test_a_json_file_may_have_sessions_that_hold_the_lock(tmp_path: Path) -> Non
 
     trace = read_trace(path, pool=1)
 
-    assert trace.sessions == (Session(1, 3600),)
+    assert trace.sessions == (LiveSession(1, 3600),)
     assert trace.jobs == 36
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from autoscaler.model import Instance, Observation, Outcome, Policy, Sighting
+from autoscaler.model import ActionOutcome, Instance, Observation, Policy, Sighting
 from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
 from autoscaler.record import TickRecord
-from autoscaler.tick import Autoscaler, Parts
+from autoscaler.tick import Autoscaler, TickParts
 from shared.aws.sqs import QueueDepth
 from shared.errors import LedgerError
 from shared.state.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since
@@ -56,7 +56,7 @@ class Watched:
             if group
             else InstancePool(cast("Any", world.ec2))
         )
-        parts = Parts(observer=self, provider=self.provider, repairs=self, records=self)
+        parts = TickParts(observer=self, provider=self.provider, repairs=self, records=self)
         self.autoscaler = Autoscaler(parts, policy, FLEET, world.time)
 
     # --- what a tick looks at
@@ -134,16 +134,16 @@ class Watched:
 
     # --- repairs
 
-    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def mark(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         for name in instance_ids:
             self.world.ec2.hosts[name].tags[SUSPECT_TAG] = now.isoformat()
-        return Outcome(marked=instance_ids)
+        return ActionOutcome(marked=instance_ids)
 
-    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> Outcome:
+    def reboot(self, instance_ids: tuple[str, ...], now: datetime) -> ActionOutcome:
         for name in instance_ids:
             self.world.ec2.hosts[name].tags[REBOOTED_TAG] = now.isoformat()
             self.world.reboot(name)
-        return Outcome(rebooted=instance_ids)
+        return ActionOutcome(rebooted=instance_ids)
 
 
 def _seen(host: Host) -> Instance:

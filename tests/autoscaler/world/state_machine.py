@@ -12,7 +12,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.model import Decision, Outcome, Policy, StartInstance, StopInstance
+from autoscaler.model import ActionOutcome, Decision, Policy, StartInstance, StopInstance
 from autoscaler.result import TickResult
 from shared.state.instances import HOLD_TAG
 from tests.autoscaler.providers.scripted_ec2 import Fault
@@ -232,7 +232,7 @@ class FleetMachine(RuleBasedStateMachine):
         assert (outcome.started, outcome.stopped) == ((), ())
         now_idle = {host.id for host in self.world.ec2.hosts.values() if host.state not in {"pending", "running"}}
         assert now_idle == self.before.idle
-        if group and seen_held and result.decision is Decision.HOLDING and outcome == Outcome():
+        if group and seen_held and result.decision is Decision.HOLDING and outcome == ActionOutcome():
             assert group.desired <= len(group.members)
 
     def _nothing_is_done_blindly(self, result: TickResult) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
 from autoscaler.planning.plan import plan
-from autoscaler.planning.status import Standing, standing
+from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
 from shared.state.lock import LockState
@@ -49,15 +49,15 @@ def seen(heartbeat: Heartbeat, waited: float | None, instance: Instance | None =
 @pytest.mark.parametrize(
     ("idle", "waited", "expected"),
     [
-        (31, 31, Standing.STUCK),
-        (30, 31, Standing.AT_WORK),
-        (31, 30, Standing.AT_WORK),
-        (31, 0, Standing.AT_WORK),
-        (31, None, Standing.AT_WORK),
+        (31, 31, InstanceStatus.STUCK),
+        (30, 31, InstanceStatus.AT_WORK),
+        (31, 30, InstanceStatus.AT_WORK),
+        (31, 0, InstanceStatus.AT_WORK),
+        (31, None, InstanceStatus.AT_WORK),
     ],
 )
 def test_a_worker_is_stuck_where_it_and_the_work_have_both_waited_beyond_the_limit(
-    state: WorkerState, idle: float, waited: float | None, expected: Standing
+    state: WorkerState, idle: float, waited: float | None, expected: InstanceStatus
 ) -> None:
     observation = seen(beat(state, 0, idle_since=at(-idle)), waited)
     assert observation.instances
@@ -72,7 +72,7 @@ def test_a_worker_that_gets_on_or_holds_still_for_a_live_session_is_not_stuck_ho
 ) -> None:
     observation = seen(heartbeat, 600)
     assert observation.instances
-    assert standing(observation.instances[0], observation, POLICY, NOON) is Standing.AT_WORK
+    assert standing(observation.instances[0], observation, POLICY, NOON) is InstanceStatus.AT_WORK
 
 
 def test_given_a_worker_that_takes_no_job_though_some_wait_then_it_is_marked_rebooted_and_at_last_given_up() -> None:

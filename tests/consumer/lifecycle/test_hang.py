@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from consumer.lifecycle.watchdog import LastWords
+from consumer.lifecycle.watchdog import HangHandler
 
 
 def test_it_says_what_it_has_to_say_and_ends() -> None:
     happened: list[object] = []
-    words = LastWords(75, end=happened.append)
+    words = HangHandler(75, end=happened.append)
     words.say = lambda: happened.append("said")
     words.end_process()
     assert happened == ["said", 75]
@@ -18,7 +18,7 @@ def test_it_says_what_it_has_to_say_and_ends() -> None:
 
 def test_it_ends_also_when_the_last_word_hangs() -> None:
     released, ended = threading.Event(), list[int]()
-    words = LastWords(75, seconds=0.05, end=ended.append)
+    words = HangHandler(75, seconds=0.05, end=ended.append)
 
     def hang() -> None:
         released.wait(60)
@@ -33,7 +33,7 @@ def test_it_ends_also_when_the_last_word_hangs() -> None:
 
 def test_before_there_is_anything_to_say_it_just_ends() -> None:
     ended: list[int] = []
-    LastWords(75, end=ended.append).end_process()
+    HangHandler(75, end=ended.append).end_process()
     assert ended == [75]
 
 
@@ -43,5 +43,5 @@ def test_it_ends_also_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> 
 
     ended: list[int] = []
     monkeypatch.setattr("sys.stderr.flush", full)
-    LastWords(75, end=ended.append).end_process()
+    HangHandler(75, end=ended.append).end_process()
     assert ended == [75]

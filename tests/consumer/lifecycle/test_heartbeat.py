@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from consumer.lifecycle.heartbeat import Heart
+from consumer.lifecycle.heartbeat import HeartbeatSender
 from shared.formats.heartbeat import Heartbeat
 from shared.state.ledger import Ledger
 
@@ -16,7 +16,7 @@ def last(ledger: Ledger) -> Heartbeat:
 
 def test_idle_counts_from_the_moment_the_work_ended(cloud: "Cloud", clock: "FakeClock") -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
-    heart = Heart(ledger, "i-1", clock, 30)
+    heart = HeartbeatSender(ledger, "i-1", clock, 30)
     heart.becomes("busy")
     assert last(ledger).idle_since is None
     clock.advance(60)
@@ -33,14 +33,14 @@ def test_idle_counts_from_the_moment_the_work_ended(cloud: "Cloud", clock: "Fake
 
 def test_a_worker_that_waits_for_the_lock_is_not_idle(cloud: "Cloud", clock: "FakeClock") -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
-    heart = Heart(ledger, "i-1", clock, 30)
+    heart = HeartbeatSender(ledger, "i-1", clock, 30)
     heart.becomes("locked")
     assert (last(ledger).state, last(ledger).idle_since) == ("locked", None)
 
 
 def test_jobs_done_and_the_real_time_factor_are_said_with_the_next_beat(cloud: "Cloud", clock: "FakeClock") -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
-    heart = Heart(ledger, "i-1", clock, 30)
+    heart = HeartbeatSender(ledger, "i-1", clock, 30)
     heart.job_done(None)
     heart.job_done(21.5)
     heart.beat()
@@ -49,7 +49,7 @@ def test_jobs_done_and_the_real_time_factor_are_said_with_the_next_beat(cloud: "
 
 def test_the_heart_beats_from_the_start_of_its_block(cloud: "Cloud", clock: "FakeClock") -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
-    with Heart(ledger, "i-1", clock, 30).running():
+    with HeartbeatSender(ledger, "i-1", clock, 30).running():
         assert last(ledger).state == "starting"
 
 
@@ -57,7 +57,7 @@ def test_progress_counts_from_the_last_finished_job_and_is_absent_without_work(
     cloud: "Cloud", clock: "FakeClock"
 ) -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
-    heart = Heart(ledger, "i-1", clock, 30)
+    heart = HeartbeatSender(ledger, "i-1", clock, 30)
     heart.becomes("busy")
     began = last(ledger).progress_at
     clock.advance(60)

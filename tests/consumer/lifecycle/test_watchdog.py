@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer.lifecycle.watchdog import Progress, Watchdog
+from consumer.lifecycle.watchdog import Watchdog, WorkerProgress
 from consumer.model.transcriber import Speech, Transcription
 
 if TYPE_CHECKING:
     from tests.consumer.conftest import Crew, MakeCrew
 
 
-def progress_of(one: "Crew") -> Progress:
-    return Progress(one.runner.heart, one.leases, one.settings, one.clock)
+def progress_of(one: "Crew") -> WorkerProgress:
+    return WorkerProgress(one.runner.heart, one.leases, one.settings, one.clock)
 
 
 def begin_a_job(one: "Crew") -> None:

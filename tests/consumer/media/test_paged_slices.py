@@ -11,7 +11,7 @@ import pytest
 from consumer.media import ogg
 from consumer.media.containers import mp4_boxes
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
-from consumer.media.slices import Surroundings, is_slice, stream_header, tail_of
+from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
 from shared.errors import PermanentJobError
 
 SECONDS = 12.0
@@ -60,7 +60,7 @@ def slices(kind: str) -> list[bytes]:
 
 def outcome(data: bytes, header: bytes | None) -> DecodedAudio | str:
     try:
-        return decode(data, chunk_seconds=CHUNK_SECONDS, surroundings=Surroundings(header=header))
+        return decode(data, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=header))
     except PermanentJobError as error:
         return error.reason
 
@@ -71,7 +71,7 @@ def test_given_slices_of_a_running_stream_then_all_of_each_is_heard(kind: str) -
     header = stream_header(slices(kind)[0])
 
     parts = [
-        decode(part, chunk_seconds=CHUNK_SECONDS, surroundings=Surroundings(header=header)) for part in slices(kind)
+        decode(part, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=header)) for part in slices(kind)
     ]
 
     assert [is_slice(part) for part in slices(kind)] == [False, True, True]
@@ -94,7 +94,7 @@ def test_given_no_first_chunk_of_ogg_then_a_header_is_made_up_for_opus(pages: in
 
     audio = decode(later, chunk_seconds=CHUNK_SECONDS)
     with_header = decode(
-        later, chunk_seconds=CHUNK_SECONDS, surroundings=Surroundings(header=stream_header(stream("ogg")))
+        later, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=stream_header(stream("ogg")))
     )
 
     assert (audio.header_synthesised, audio.partial) == (True, None)

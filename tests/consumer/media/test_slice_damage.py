@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
-from consumer.media.slices import Surroundings, stream_header
+from consumer.media.slices import StreamContext, stream_header
 from consumer.media.webm import Block, walk
 from shared.errors import PermanentJobError
 
@@ -27,7 +27,7 @@ def real_header() -> bytes:
     return header
 
 
-def outcome(data: bytes, surroundings: Surroundings) -> DecodedAudio | str:
+def outcome(data: bytes, surroundings: StreamContext) -> DecodedAudio | str:
     try:
         return decode(data, chunk_seconds=5, surroundings=surroundings)
     except PermanentJobError as error:
@@ -45,8 +45,8 @@ def test_given_a_slice_cut_between_two_blocks_when_the_next_chunk_begins_later_t
 ) -> None:
     data = chunk(4)[: blocks_of(4)[kept - 1].begin]
 
-    alone = decode(data, chunk_seconds=5, surroundings=Surroundings(header=real_header()))
-    result = outcome(data, Surroundings(header=real_header(), after=chunk(5)))
+    alone = decode(data, chunk_seconds=5, surroundings=StreamContext(header=real_header()))
+    result = outcome(data, StreamContext(header=real_header(), after=chunk(5)))
 
     # Nothing in the slice itself tells it from that of a recorder that was stopped.
     assert alone.partial is None
@@ -66,13 +66,13 @@ def test_given_a_slice_cut_within_a_block_then_it_does_not_pass_for_whole(share:
     data = chunk(4)[: int(len(chunk(4)) * share)]
 
     for after in (b"", chunk(5)):
-        result = outcome(data, Surroundings(header=real_header(), after=after))
+        result = outcome(data, StreamContext(header=real_header(), after=after))
         assert (result if isinstance(result, str) else "partial" if result.partial else "whole") == verdict
 
 
 def test_given_a_short_slice_that_ends_properly_then_it_is_not_flagged_for_its_length() -> None:
     """A recorder that is stopped or reconnects leaves one, so a length unlike the neighbours' is no damage."""
-    audio = decode(chunk(10), chunk_seconds=5, surroundings=Surroundings(header=real_header(), after=chunk(1)))
+    audio = decode(chunk(10), chunk_seconds=5, surroundings=StreamContext(header=real_header(), after=chunk(1)))
 
     assert audio.seconds == pytest.approx(0.66)
     assert audio.partial is None
@@ -84,7 +84,7 @@ def test_given_a_clock_that_jumps_between_whole_blocks_then_the_pause_is_neither
         (offset,) = struct.unpack_from(">h", data, block.header + 1)
         struct.pack_into(">h", data, block.header + 1, offset + 20_000)
 
-    audio = decode(bytes(data), chunk_seconds=5, surroundings=Surroundings(header=real_header()))
+    audio = decode(bytes(data), chunk_seconds=5, surroundings=StreamContext(header=real_header()))
 
     assert audio.seconds == pytest.approx(5.04)
     assert audio.partial is None
@@ -96,7 +96,7 @@ def test_given_200_spoilt_bytes_then_two_packets_at_most_are_lost_and_the_rest_i
     kind: str, place: float
 ) -> None:
     data = chunk(4, kind)
-    around = Surroundings(header=real_header())
+    around = StreamContext(header=real_header())
     good = decode(data, chunk_seconds=5, surroundings=around)
     block = next(block for block in walk(data).blocks if block.begin > place * len(data))
     at = block.begin - 20  # the end of a block and the header of the next one, where FFmpeg's demuxer gives up

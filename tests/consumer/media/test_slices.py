@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
-from consumer.media.slices import Surroundings, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.slices import StreamContext, is_slice, seam, source_of, stream_header, tail_of
 from consumer.media.webm import walk
 from consumer.media.webm_rebuild import cluster_head
 from shared.errors import PermanentJobError
@@ -71,7 +71,7 @@ def agrees(audio: DecodedAudio, whole: np.ndarray) -> bool:
     return bool(np.sqrt(np.mean((heard - true) ** 2)) < 0.1 * np.sqrt(np.mean(true**2)) + 0.001)
 
 
-def outcome(data: bytes, surroundings: Surroundings, *, chunk_seconds: float = 5.0) -> DecodedAudio | str:
+def outcome(data: bytes, surroundings: StreamContext, *, chunk_seconds: float = 5.0) -> DecodedAudio | str:
     try:
         return decode(data, chunk_seconds=chunk_seconds, surroundings=surroundings)
     except PermanentJobError as error:
@@ -87,7 +87,7 @@ def test_given_a_slice_of_a_real_recording_then_every_packet_is_heard_whatever_i
     header = real_header() if first_is_there else None
     before = tail_of(chunk(number - 1)) if before_is_there else b""
 
-    audio = decode(chunk(number), chunk_seconds=5, surroundings=Surroundings(header=header, before=before))
+    audio = decode(chunk(number), chunk_seconds=5, surroundings=StreamContext(header=header, before=before))
 
     # 83 packets in the first slice, 84 in each later one
     begin = round(((number - 1) * 84 - 1) * PACKET_SECONDS * SAMPLE_RATE)
@@ -101,7 +101,7 @@ def test_given_the_first_slice_with_a_stray_id_byte_at_its_end_then_all_of_it_is
     first = chunk(1)
     assert first.endswith(b"\xa3")
 
-    audio = decode(first, chunk_seconds=5, surroundings=Surroundings(after=chunk(2)))
+    audio = decode(first, chunk_seconds=5, surroundings=StreamContext(after=chunk(2)))
 
     assert audio.seconds == pytest.approx(4.98)
     assert audio.partial is None
@@ -126,8 +126,8 @@ def test_given_a_stream_cut_at_any_byte_then_two_packets_at_most_are_lost_and_no
     for at in range(first_cut, second_cluster + 300, len(BEFORE)):
         first, second = cut(stream, at)
         tail = {"measured": tail_of(first), "last bytes": first[-8:], "none": b""}[before]
-        head = decode(first, chunk_seconds=2, surroundings=Surroundings(after=second))
-        rest = outcome(second, Surroundings(header=header, before=tail), chunk_seconds=2)
+        head = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second))
+        rest = outcome(second, StreamContext(header=header, before=tail), chunk_seconds=2)
         if (
             isinstance(rest, str)
             or head.partial
@@ -148,8 +148,8 @@ def test_given_the_element_that_the_chunk_before_broke_off_within_then_no_packet
 
     for at in range(block.begin, block.end):
         first, second = cut(stream, at)
-        around = Surroundings(header=stream_header(stream), before=tail_of(first))
-        halves = decode(first, chunk_seconds=2, surroundings=Surroundings(after=second)).seconds
+        around = StreamContext(header=stream_header(stream), before=tail_of(first))
+        halves = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second)).seconds
         halves += decode(second, chunk_seconds=2, surroundings=around).seconds
         assert halves == pytest.approx(whole, abs=0.01)
 
@@ -161,7 +161,7 @@ def test_given_spoilt_bytes_and_neighbours_of_any_kind_then_it_is_a_reason_or_re
 ) -> None:
     data = chunk(4)
     data = data[:place] + spoilt + data[place + len(spoilt) :]
-    around = Surroundings(header=real_header() if header_is_there else before + after, before=before, after=after)
+    around = StreamContext(header=real_header() if header_is_there else before + after, before=before, after=after)
 
     result = outcome(data, around)
 
@@ -173,7 +173,7 @@ def test_given_a_slice_of_one_packet_then_it_is_heard() -> None:
     second = walk(real_header() + b"\x1f\x43\xb6\x75\x01" + b"\xff" * 7 + b"\xa3" + data).blocks[1]
     one = data[: second.begin - len(real_header()) - 13]
 
-    with_header = decode(one + b"\xa3", chunk_seconds=5, surroundings=Surroundings(header=real_header()))
+    with_header = decode(one + b"\xa3", chunk_seconds=5, surroundings=StreamContext(header=real_header()))
     without = decode(one + b"\xa3", chunk_seconds=5)
 
     assert with_header.seconds == without.seconds == pytest.approx(PACKET_SECONDS)
@@ -203,7 +203,7 @@ def test_given_no_first_chunk_and_no_opus_then_the_reason_says_that_it_needs_the
 
     with pytest.raises(PermanentJobError, match="first chunk of its session") as failure:
         decode(later, chunk_seconds=2)
-    heard = decode(later, chunk_seconds=2, surroundings=Surroundings(header=stream_header(stream)))
+    heard = decode(later, chunk_seconds=2, surroundings=StreamContext(header=stream_header(stream)))
 
     assert failure.value.reason == "audio-headerless"
     assert (heard.partial, heard.header_synthesised) == (None, False)
@@ -240,18 +240,18 @@ def test_given_slices_of_a_film_then_the_sound_of_both_is_whole(share: float) ->
     whole = decode(stream, chunk_seconds=4)
     first, second = cut(stream, int(share * len(stream)))
 
-    begun = decode(first, chunk_seconds=2, surroundings=Surroundings(after=second))
-    around = Surroundings(header=stream_header(first), before=tail_of(first))
+    begun = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second))
+    around = StreamContext(header=stream_header(first), before=tail_of(first))
     rest = decode(second, chunk_seconds=2, surroundings=around)
 
     assert (begun.partial, rest.partial) == (None, None)
     assert begun.seconds + rest.seconds == pytest.approx(whole.seconds, abs=0.03)
     assert agrees(rest, whole.samples)
-    assert outcome(second, Surroundings()) == "audio-headerless"  # which of its tracks is the sound?
+    assert outcome(second, StreamContext()) == "audio-headerless"  # which of its tracks is the sound?
 
 
 def test_given_a_session_whose_first_chunk_is_of_another_format_then_its_header_is_not_used() -> None:
-    other = Surroundings(header=b"OggS" + bytes(100))
+    other = StreamContext(header=b"OggS" + bytes(100))
 
     assert decode(chunk(4), chunk_seconds=5, surroundings=other).header_synthesised
 
@@ -282,7 +282,7 @@ def test_given_a_cluster_whose_clock_stands_at_its_very_end_then_it_still_can_be
     data, behind = live_stream(), chunk(2)
     at = data.index(b"\x1f\x43\xb6\x75")
     late = data[:at] + cluster_head(2**64 - 1) + data[data.index(b"\xa3", at) :]
-    source = source_of(late, Surroundings())
+    source = source_of(late, StreamContext())
 
     assert not seam(source, walk(late), behind).whole
 

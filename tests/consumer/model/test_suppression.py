@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.model.cleaning import segment_of
-from consumer.model.suppression import COMPRESSION_LIMIT, Heard, find_loops, sift
+from consumer.model.suppression import COMPRESSION_LIMIT, DecodedSegment, find_loops, sift
 from shared.formats.transcripts import Word
 
 REFERENCE = (Path(__file__).parents[3] / "samples" / "two_cities" / "reference.txt").read_text()
@@ -22,7 +22,7 @@ def heard(
     no_speech: float = 0.1,
     log_probability: float = -0.2,
     compression: float = 1.2,
-) -> Heard:
+) -> DecodedSegment:
     """A segment with a word each `pace` seconds."""
     words = [
         Word(
@@ -33,7 +33,7 @@ def heard(
         )
         for place, word in enumerate(text.split())
     ]
-    return Heard(segment_of(words), decode, no_speech, log_probability, compression)
+    return DecodedSegment(segment_of(words), decode, no_speech, log_probability, compression)
 
 
 def loops_in(text: str, pace: float = 0.3) -> list[str]:

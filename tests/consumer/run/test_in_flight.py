@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.run.in_flight import InHand
+from consumer.run.in_flight import InFlight
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 120
 
 
-def in_hand(most: int = 36, lease_seconds: int = LEASE_SECONDS) -> InHand:
+def in_hand(most: int = 36, lease_seconds: int = LEASE_SECONDS) -> InFlight:
     settings = Settings(
         bucket="recordings",
         jobs_queue_url="jobs",
@@ -25,7 +25,7 @@ def in_hand(most: int = 36, lease_seconds: int = LEASE_SECONDS) -> InHand:
         max_jobs_in_hand=most,
         visibility_timeout_seconds=lease_seconds,
     )
-    return InHand(settings)
+    return InFlight(settings)
 
 
 def test_half_of_the_most_is_taken_before_the_pace_is_known() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.windows.plan import Chunk, Limits, Part, Window, plan, share_out
+from consumer.windows.plan import Chunk, Limits, Window, WindowPart, plan, share_out
 from shared.formats.transcripts import Segment, Suppressed, Word
 
 LIMITS = Limits(window=30, context=10, least_context=2)
@@ -248,7 +248,7 @@ def test_no_word_is_lost_or_given_twice(drawn: tuple[list[Chunk], list[tuple[str
 
 
 def test_what_was_heard_next_to_a_gap_is_noted_where_another_hearing_goes_on() -> None:
-    window = Window((Part(1, 0, 5), Part(2, 0, 5), Part(3, 0, 5), Part(4, 0, 5)), gaps=(2, 3))
+    window = Window((WindowPart(1, 0, 5), WindowPart(2, 0, 5), WindowPart(3, 0, 5), WindowPart(4, 0, 5)), gaps=(2, 3))
     words = tuple(Word(word=f" w{n}", start=float(n), end=n + 0.5, probability=0.9) for n in range(20))
     segment = Segment(text="".join(word.word for word in words).strip(), start=0, end=19.5, words=words)
 

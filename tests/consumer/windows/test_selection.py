@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.jobs.stages import Message, Prepared
+from consumer.jobs.stages import Message, PreparedJob
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio
 from consumer.windows.plan import Chunk, Limits, Window, plan
-from consumer.windows.selection import Chooser, Place, Waiting
+from consumer.windows.selection import ChunkRef, QueuedJob, WindowSelector
 from shared.formats.layout import session_path
 from shared.formats.messages import chunk_job
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-CHOOSER = Chooser(Limits(window=30, context=10, least_context=2), chunk_seconds=5)
+CHOOSER = WindowSelector(Limits(window=30, context=10, least_context=2), chunk_seconds=5)
 FULL = 5  # chunks of five seconds in a core that leaves room for context
 _receipts = count()
 
@@ -33,24 +33,24 @@ def waiting(
     priority: bool = False,
     alone: bool = False,
     **more: Any,
-) -> Waiting:
+) -> QueuedJob:
     spelled = chunk if isinstance(chunk, str) else f"{chunk:03d}"
     key = f"{session_path('u', session)}/chunk-{spelled}.webm"
     job = chunk_job(bucket="recordings", audio_key=key, audio_size=1, enqueued_at=AT).model_copy(update=more)
     message = Message("queue", key, f"receipt-{next(_receipts)}", job.to_json(), receives, 0.0)
     audio = DecodedAudio(np.zeros(round(seconds * SAMPLE_RATE), np.float32), seconds, None)
-    return Waiting(Prepared(message, job, None, audio), priority, alone)
+    return QueuedJob(PreparedJob(message, job, None, audio), priority, alone)
 
 
-def chunks(jobs: Iterable[Waiting]) -> list[str]:
+def chunks(jobs: Iterable[QueuedJob]) -> list[str]:
     return [each.prepared.job.chunk for each in jobs]
 
 
-def names(jobs: Iterable[Waiting]) -> list[tuple[str, str]]:
+def names(jobs: Iterable[QueuedJob]) -> list[tuple[str, str]]:
     return [(each.prepared.job.session_id, each.prepared.job.chunk) for each in jobs]
 
 
-def window_of(jobs: Sequence[Waiting], beside: Sequence[int] = ()) -> Window:
+def window_of(jobs: Sequence[QueuedJob], beside: Sequence[int] = ()) -> Window:
     """The window that is made of jobs, with chunks `beside` them there."""
     gaps = [Chunk(each.prepared.number, each.prepared.audio.seconds, True) for each in jobs]
     return CHOOSER.window([*gaps, *(Chunk(number, 5.0, False) for number in beside)])
@@ -115,7 +115,7 @@ def test_of_several_windows_a_full_one_is_made_first() -> None:
 def test_a_long_session_takes_as_few_windows_as_if_it_had_been_planned_at_once(at_a_time: int) -> None:
     numbers = range(1, 101)
     planned = plan([Chunk(number, 5.0, True) for number in numbers], CHOOSER.limits)
-    coming, hand, windows = [waiting(number) for number in numbers], list[Waiting](), 0
+    coming, hand, windows = [waiting(number) for number in numbers], list[QueuedJob](), 0
     while coming or hand:
         hand, coming = hand + coming[:at_a_time], coming[at_a_time:]
         while chosen := CHOOSER.jobs(hand, [], settled=not coming):
@@ -176,7 +176,7 @@ def test_what_stands_between_two_gaps_that_fit_into_one_window_is_a_neighbour_to
 
 def test_shorter_chunks_reach_farther_but_never_more_than_ten_chunks() -> None:
     for chunk_seconds, reach in ((20, 1), (10, 1), (4, 3), (2, 5), (1, 10), (0.1, 10)):
-        chooser = Chooser(CHOOSER.limits, chunk_seconds)
+        chooser = WindowSelector(CHOOSER.limits, chunk_seconds)
         assert chooser.neighbours([waiting(50)]) == set(range(50 - reach, 51 + reach)) - {50}
 
 
@@ -204,7 +204,7 @@ waiting_lists = st.lists(
 
 @given(waiting_lists, st.sets(st.integers(0, 42)))
 def test_when_no_more_are_coming_window_after_window_does_each_job_exactly_once(
-    jobs: list[Waiting], stored: set[int]
+    jobs: list[QueuedJob], stored: set[int]
 ) -> None:
     left, done = list(jobs), []
     while left:
@@ -222,7 +222,7 @@ def test_when_no_more_are_coming_window_after_window_does_each_job_exactly_once(
 
 
 @given(waiting_lists)
-def test_while_more_are_coming_what_is_chosen_fills_a_window(jobs: list[Waiting]) -> None:
+def test_while_more_are_coming_what_is_chosen_fills_a_window(jobs: list[QueuedJob]) -> None:
     chosen = CHOOSER.jobs(jobs, [], settled=False)
     assert not chosen or CHOOSER.is_full(window_of(chosen))
 
@@ -233,17 +233,17 @@ def test_while_more_are_coming_what_is_chosen_fills_a_window(jobs: list[Waiting]
 @pytest.mark.parametrize("preparing", [2, 3, 1])
 def test_a_full_window_waits_for_a_gap_within_its_core_or_right_in_front_of_it(preparing: int) -> None:
     ready = [waiting(number) for number in (2, 3, 4, 5, 6, 7) if number != preparing][:FULL]
-    coming = [Place(session_path("u", "s"), preparing)]
+    coming = [ChunkRef(session_path("u", "s"), preparing)]
     assert CHOOSER.jobs(ready, [], settled=True) == ready
     assert CHOOSER.jobs(ready, coming, settled=True) == []
 
 
 def test_a_full_window_does_not_wait_for_gaps_behind_it_or_of_other_sessions() -> None:
     ready = [waiting(number) for number in range(1, FULL + 1)]
-    coming = [Place(session_path("u", "s"), FULL + 1), Place(session_path("u", "other"), 3)]
+    coming = [ChunkRef(session_path("u", "s"), FULL + 1), ChunkRef(session_path("u", "other"), 3)]
     assert CHOOSER.jobs(ready, coming, settled=True) == ready
 
 
 def test_one_session_does_not_wait_for_the_jobs_of_another() -> None:
     ready = [waiting(1)]
-    assert CHOOSER.jobs(ready, [Place(session_path("u", "other"), 2)], settled=True) == ready
+    assert CHOOSER.jobs(ready, [ChunkRef(session_path("u", "other"), 2)], settled=True) == ready

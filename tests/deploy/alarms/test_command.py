@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import deploy.alarms.cli
 from deploy.alarms.reading import ALARM_TYPE, read_alarms
 from deploy.alarms.trial import Trial, choose
-from deploy.fleet import FleetStack, Resource
+from deploy.fleet import FleetStack, StackResource
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -84,7 +84,9 @@ class Alarms:
     @property
     def stack(self) -> FleetStack:
         """The stack as CloudFormation would tell it; the emulator's makes no alarms."""
-        resources = tuple(Resource(f"Alarm{at}", ALARM_TYPE, name, "CREATED") for at, name in enumerate(self.names))
+        resources = tuple(
+            StackResource(f"Alarm{at}", ALARM_TYPE, name, "CREATED") for at, name in enumerate(self.names)
+        )
         return FleetStack("blue", "arn:aws:cloudformation:us-east-1:1:stack/blue/1", "", "", {}, {}, resources)
 
     def _remember(self, params: dict[str, Any], **_: Any) -> None:

@@ -20,7 +20,7 @@ from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.parsing import OutputMap
 
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients, connect
+from deploy.aws.clients import Account, DeployClients, connect
 from shared.clock import SystemClock
 from tests.fixtures.fleet_resources import empty_cloud
 from tests.fixtures.quick_clients import QuickClients
@@ -77,7 +77,7 @@ def answers() -> Answers:
 
 
 @pytest.fixture(scope="module")
-def connected(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[Clients]:
+def connected(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[DeployClients]:
     """Clients of moto for all tests of a module: making them takes longer than most tests."""
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -94,8 +94,8 @@ def connected(moto_endpoint: str, quick_clients: QuickClients) -> Iterator[Clien
 
 @pytest.fixture
 def clients(
-    connected: Clients, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Clients]:
+    connected: DeployClients, clock: "FakeClock", answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DeployClients]:
     """Clients of an account with a default network, the AMI that AWS names, and a bucket called recordings."""
     empty_cloud()
     connected.s3.create_bucket(Bucket="recordings")

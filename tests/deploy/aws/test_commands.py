@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from deploy.aws.artefacts import Builders
 from deploy.aws.cli import deploy, destroy
-from deploy.aws.clients import Clients
+from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError
 from deploy.aws.stack import look
 from shared.errors import ConfigurationError
@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(clients: Clients, builders: Builders, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(clients: DeployClients, builders: Builders, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in the account of `clients`, answering its questions; errors come out as they are."""
     monkeypatch.setattr("deploy.aws.cli.connect", lambda *_: clients)
     monkeypatch.setattr("deploy.aws.cli.Builders", lambda: builders)
@@ -38,12 +38,14 @@ def run(clients: Clients, builders: Builders, monkeypatch: pytest.MonkeyPatch) -
     return run_command
 
 
-def stop_instances(clients: Clients) -> None:
+def stop_instances(clients: DeployClients) -> None:
     reservations = clients.ec2.describe_instances()["Reservations"]
     clients.ec2.stop_instances(InstanceIds=[item["InstanceId"] for one in reservations for item in one["Instances"]])
 
 
-def test_deploy_shows_the_changes_the_progress_the_outputs_and_the_next_command(run: Run, clients: Clients) -> None:
+def test_deploy_shows_the_changes_the_progress_the_outputs_and_the_next_command(
+    run: Run, clients: DeployClients
+) -> None:
     result = run("deploy", "--yes")
 
     assert result.exit_code == 0
@@ -80,7 +82,7 @@ def test_json_is_one_object_on_stdout_and_everything_else_is_on_stderr(run: Run)
     assert updated["result"] == "updated"
 
 
-def test_a_dry_run_asks_nothing_and_leaves_nothing(run: Run, clients: Clients) -> None:
+def test_a_dry_run_asks_nothing_and_leaves_nothing(run: Run, clients: DeployClients) -> None:
     result = run("deploy", "--dry-run")
     assert result.exit_code == 0
     assert "dry run" in result.output
@@ -94,14 +96,14 @@ def test_without_a_terminal_a_deployment_needs_a_yes(run: Run, answers: "Answers
 
 
 @pytest.mark.parametrize(("answer", "exit_code", "status"), [("y", 0, "CREATE_COMPLETE"), ("n", 1, "")])
-def test_on_a_terminal_it_asks(run: Run, clients: Clients, answer: str, exit_code: int, status: str) -> None:
+def test_on_a_terminal_it_asks(run: Run, clients: DeployClients, answer: str, exit_code: int, status: str) -> None:
     result = run("deploy", typed=[answer], terminal=True)
     assert "Execute these changes?" in result.output
     assert result.exit_code == exit_code
     assert look(clients, "fleet").status == status
 
 
-def test_a_failed_stack_is_replaced_when_told_so(run: Run, clients: Clients, answers: "Answers") -> None:
+def test_a_failed_stack_is_replaced_when_told_so(run: Run, clients: DeployClients, answers: "Answers") -> None:
     run("deploy", "--yes")
     found = clients.cloudformation.describe_stacks(StackName="fleet")["Stacks"][0]
     failed = {**found, "StackStatus": "ROLLBACK_COMPLETE"}
@@ -132,7 +134,7 @@ def test_replace_and_dry_run_do_not_go_together(run: Run) -> None:
         run("deploy", "--replace", "--dry-run")
 
 
-def test_destroy_removes_the_fleet_and_tells_where_the_recordings_are(run: Run, clients: Clients) -> None:
+def test_destroy_removes_the_fleet_and_tells_where_the_recordings_are(run: Run, clients: DeployClients) -> None:
     run("deploy", "--yes")
     bucket = look(clients, "fleet").outputs["BucketName"]
     stop_instances(clients)
@@ -145,7 +147,7 @@ def test_destroy_removes_the_fleet_and_tells_where_the_recordings_are(run: Run, 
     assert "nothing is left to remove" in run("destroy", "--yes").output
 
 
-def test_destroying_can_be_looked_at_first(run: Run, clients: Clients) -> None:
+def test_destroying_can_be_looked_at_first(run: Run, clients: DeployClients) -> None:
     run("deploy", "--yes")
     stop_instances(clients)
     result = run("destroy", "--dry-run")
@@ -154,7 +156,7 @@ def test_destroying_can_be_looked_at_first(run: Run, clients: Clients) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "another-bucket"])
-def test_the_recordings_go_only_when_their_buckets_name_is_typed(run: Run, clients: Clients, typed: str) -> None:
+def test_the_recordings_go_only_when_their_buckets_name_is_typed(run: Run, clients: DeployClients, typed: str) -> None:
     run("deploy", "--yes")
     bucket = look(clients, "fleet").outputs["BucketName"]
     stop_instances(clients)
@@ -168,7 +170,7 @@ def test_the_recordings_go_only_when_their_buckets_name_is_typed(run: Run, clien
     assert bucket not in [item["Name"] for item in clients.s3.list_buckets()["Buckets"]]
 
 
-def test_answering_no_removes_nothing(run: Run, clients: Clients) -> None:
+def test_answering_no_removes_nothing(run: Run, clients: DeployClients) -> None:
     run("deploy", "--yes")
     stop_instances(clients)
     assert run("destroy", typed=["n"], terminal=True).exit_code == 1

@@ -8,11 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.deploying import Proposal, Request, proposed
 from deploy.aws.problems import DeploymentError
 from deploy.aws.progress import Event
-from deploy.aws.stack import Stack, look
+from deploy.aws.stack import StackState, look
 from shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ BUCKET = "scribefleet-code-123456789012-us-east-1"
 class Deployer:
     """Deploys with the same account and packages each time."""
 
-    def __init__(self, clients: Clients, account: Account, builders: Builders) -> None:
+    def __init__(self, clients: DeployClients, account: Account, builders: Builders) -> None:
         self.clients = clients
         self.account = account
         self.builders = builders
         self.events: list[Event] = []
         self.steps: list[str] = []
 
-    def deploy(self, fleet: str = "fleet", *, email: str = "", code_bucket: str = "", **given: str) -> Stack:
+    def deploy(self, fleet: str = "fleet", *, email: str = "", code_bucket: str = "", **given: str) -> StackState:
         request = Request(fleet, given, email, code_bucket, builders=self.builders)
         with proposed(self.clients, self.account, request, self.steps.append) as proposal:
             return proposal.execute(self.clients, self.events.append)
@@ -47,7 +47,7 @@ class Deployer:
 
 
 @pytest.fixture
-def deployer(clients: Clients, account: Account, builders: Builders) -> Deployer:
+def deployer(clients: DeployClients, account: Account, builders: Builders) -> Deployer:
     return Deployer(clients, account, builders)
 
 

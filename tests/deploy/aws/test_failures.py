@@ -14,17 +14,17 @@ from botocore.exceptions import (
 )
 
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.deploying import Request, proposed, remove_failed
 from deploy.aws.problems import DeploymentError, explain, explain_reason, explained
 from deploy.aws.progress import Event, check_outcome, follow
-from deploy.aws.stack import Stack, look, way_to_deploy
+from deploy.aws.stack import StackState, look, way_to_deploy
 
 if TYPE_CHECKING:
     from tests.deploy.aws.conftest import Answers
 
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/fleet/1"
-STACK = "AWS::CloudFormation::Stack"
+STACK = "AWS::CloudFormation::StackState"
 
 
 def event(number: int, status: str, resource: str = "fleet", kind: str = STACK, reason: str = "") -> dict[str, Any]:
@@ -42,8 +42,8 @@ def event(number: int, status: str, resource: str = "fleet", kind: str = STACK, 
     }
 
 
-def stack(status: str) -> Stack:
-    return Stack("fleet", STACK_ID, status)
+def stack(status: str) -> StackState:
+    return StackState("fleet", STACK_ID, status)
 
 
 QUOTA = "You have requested more vCPU capacity than your current vCPU limit of 0 allows (VcpuLimitExceeded)"
@@ -58,7 +58,7 @@ FAILED_CREATION = [
 
 
 def test_given_a_resource_that_fails_the_first_cause_and_its_remedy_are_the_message(
-    clients: Clients, account: Account, builders: Builders, answers: "Answers"
+    clients: DeployClients, account: Account, builders: Builders, answers: "Answers"
 ) -> None:
     seen: list[Event] = []
     with proposed(clients, account, Request("fleet", builders=builders), lambda _: None) as proposal:
@@ -74,7 +74,9 @@ def test_given_a_resource_that_fails_the_first_cause_and_its_remedy_are_the_mess
     assert seen[0].identifier == "event-2"
 
 
-def test_events_are_told_once_each_in_their_order_until_the_stack_is_done(clients: Clients, answers: "Answers") -> None:
+def test_events_are_told_once_each_in_their_order_until_the_stack_is_done(
+    clients: DeployClients, answers: "Answers"
+) -> None:
     all_events = [event(number, "CREATE_IN_PROGRESS", f"R{number}", "AWS::SQS::Queue") for number in range(1, 5)]
     all_events.append(event(5, "CREATE_COMPLETE"))
     shown = iter([all_events[:1], all_events[:3], all_events[:3], all_events])
@@ -87,7 +89,7 @@ def test_events_are_told_once_each_in_their_order_until_the_stack_is_done(client
     assert clients.clock.monotonic() - started == 9
 
 
-def test_an_older_end_of_the_stack_is_not_taken_for_this_one(clients: Clients, answers: "Answers") -> None:
+def test_an_older_end_of_the_stack_is_not_taken_for_this_one(clients: DeployClients, answers: "Answers") -> None:
     older = [event(1, "CREATE_COMPLETE")]
     newer = [*older, event(2, "UPDATE_IN_PROGRESS"), event(3, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")]
     done = [*newer, event(4, "UPDATE_COMPLETE")]
@@ -99,7 +101,7 @@ def test_an_older_end_of_the_stack_is_not_taken_for_this_one(clients: Clients, a
     assert told[-1] == "UPDATE_COMPLETE"
 
 
-def test_a_stack_that_ends_badly_without_a_failed_resource_is_still_a_failure(clients: Clients) -> None:
+def test_a_stack_that_ends_badly_without_a_failed_resource_is_still_a_failure(clients: DeployClients) -> None:
     with pytest.raises(DeploymentError, match="describe-stack-events"):
         check_outcome([], "fleet")
 
@@ -138,7 +140,7 @@ def test_every_other_state_has_its_way(status: str, way: str) -> None:
 
 
 def test_a_failed_stack_is_deleted_to_make_room_for_a_new_one(
-    clients: Clients, account: Account, builders: Builders
+    clients: DeployClients, account: Account, builders: Builders
 ) -> None:
     with proposed(clients, account, Request("fleet", builders=builders), lambda _: None) as proposal:
         made = proposal.execute(clients, lambda _: None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import deploy.aws
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients, identify
+from deploy.aws.clients import Account, DeployClients, identify
 from deploy.aws.deploying import Request, proposed
 from deploy.aws.permissions import ACTIONS
 from deploy.aws.removing import remove_code, remove_recordings, remove_stack, take_inventory
@@ -28,7 +28,7 @@ def allowed(prefix: str) -> set[str]:
 
 
 def test_the_calls_of_a_fleets_whole_life_are_what_the_policy_allows_the_commands(
-    clients: Clients, account: Account, builders: Builders, answers: "Answers"
+    clients: DeployClients, account: Account, builders: Builders, answers: "Answers"
 ) -> None:
     assert identify(clients).number == account.number
     for request in (

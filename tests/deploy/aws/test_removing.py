@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.aws.artefacts import Builders
-from deploy.aws.clients import Account, Clients
+from deploy.aws.clients import Account, DeployClients
 from deploy.aws.deploying import Request, proposed
 from deploy.aws.problems import DeploymentError
 from deploy.aws.progress import Event
@@ -29,7 +29,7 @@ CODE_BUCKET = "scribefleet-code-123456789012-us-east-1"
 class Remover:
     """A fleet that is deployed, and what removes it."""
 
-    def __init__(self, clients: Clients, account: Account, builders: Builders) -> None:
+    def __init__(self, clients: DeployClients, account: Account, builders: Builders) -> None:
         self.clients = clients
         self.account = account
         self.builders = builders
@@ -52,7 +52,7 @@ class Remover:
 
 
 @pytest.fixture
-def remover(clients: Clients, account: Account, builders: Builders) -> Remover:
+def remover(clients: DeployClients, account: Account, builders: Builders) -> Remover:
     return Remover(clients, account, builders)
 
 

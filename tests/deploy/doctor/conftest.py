@@ -10,9 +10,9 @@ import boto3
 import pytest
 
 from deploy.clients import aws_clients
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, Status
-from deploy.fleet import FleetStack, Resource
+from deploy.fleet import FleetStack, StackResource
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud, FakeClock
@@ -26,9 +26,9 @@ class Patient:
 
     cloud: "Cloud"
     clock: "FakeClock"
-    fleet: Fleet
+    fleet: ExaminedFleet
 
-    def with_settings(self, **changes: Any) -> Fleet:
+    def with_settings(self, **changes: Any) -> ExaminedFleet:
         """The fleet, deployed with other settings."""
         return replace(self.fleet, settings=self.cloud.settings_with(**changes))
 
@@ -44,9 +44,9 @@ class Patient:
             FunctionName=name, Runtime="python3.12", Role=role, Handler="h.h", Code={"ZipFile": code.getvalue()}
         )["FunctionArn"]
 
-    def with_resources(self, *resources: tuple[str, str], **parameters: str) -> Fleet:
+    def with_resources(self, *resources: tuple[str, str], **parameters: str) -> ExaminedFleet:
         """The fleet, with a stack that has resources of these types and names."""
-        made = tuple(Resource(f"R{n}", kind, name, "CREATE_COMPLETE") for n, (kind, name) in enumerate(resources))
+        made = tuple(StackResource(f"R{n}", kind, name, "CREATE_COMPLETE") for n, (kind, name) in enumerate(resources))
         return replace(self.fleet, stack=replace(self.fleet.stack, resources=made, parameters=parameters))
 
 
@@ -61,7 +61,7 @@ def patient(cloud: "Cloud", clock: "FakeClock") -> Patient:
         parameters={},
         resources=(),
     )
-    return Patient(cloud, clock, Fleet(aws_clients(), stack, cloud.settings, clock))
+    return Patient(cloud, clock, ExaminedFleet(aws_clients(), stack, cloud.settings, clock))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from deploy.alarms.reading import Topic
 from deploy.doctor.alarms import look_at_alarms, topic_finding
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient, Seen
@@ -32,7 +32,7 @@ def topic(patient: "Patient") -> str:
     return patient.fleet.clients.sns.create_topic(Name="scribefleet-alarms")["TopicArn"]
 
 
-def with_alarms(patient: "Patient", *names: str) -> Fleet:
+def with_alarms(patient: "Patient", *names: str) -> ExaminedFleet:
     return patient.with_resources(*(("AWS::CloudWatch::Alarm", name) for name in names))
 
 

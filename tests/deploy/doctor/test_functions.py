@@ -6,7 +6,7 @@ import pytest
 from autoscaler.record import TickRecord
 from autoscaler.record_store import RecordStore
 from deploy.doctor import functions
-from deploy.doctor.examination import Fleet
+from deploy.doctor.examination import ExaminedFleet
 
 if TYPE_CHECKING:
     from tests.deploy.doctor.conftest import Patient, Seen
@@ -17,7 +17,7 @@ RULE = ("AWS::Events::Rule", "scribefleet-autoscaler")
 
 
 @pytest.fixture
-def fleet(patient: "Patient") -> Fleet:
+def fleet(patient: "Patient") -> ExaminedFleet:
     """A fleet with one function that a rule invokes each minute."""
     arn = patient.with_function(FUNCTION[1])
     events = patient.fleet.clients.events
@@ -26,14 +26,14 @@ def fleet(patient: "Patient") -> Fleet:
     return patient.with_resources(FUNCTION, RULE)
 
 
-def test_given_a_function_and_its_schedule_then_all_is_ok(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_a_function_and_its_schedule_then_all_is_ok(fleet: ExaminedFleet, wrong: "Seen") -> None:
     assert wrong(functions.look_at_functions(fleet)) == []
     assert wrong(functions.look_at_errors(fleet)) == []
     assert wrong(functions.look_at_schedules(fleet)) == []
 
 
 def test_given_a_function_that_was_deleted_by_hand_then_the_others_are_still_looked_at(
-    fleet: Fleet, patient: "Patient", wrong: "Seen"
+    fleet: ExaminedFleet, patient: "Patient", wrong: "Seen"
 ) -> None:
     two = patient.with_resources(("AWS::Lambda::Function", "gone"), FUNCTION)
 
@@ -43,7 +43,7 @@ def test_given_a_function_that_was_deleted_by_hand_then_the_others_are_still_loo
     assert found[-1].seen.startswith("scribefleet-autoscaler is active")
 
 
-def test_given_a_function_that_may_not_run_then_it_is_a_failure(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_a_function_that_may_not_run_then_it_is_a_failure(fleet: ExaminedFleet, wrong: "Seen") -> None:
     fleet.clients.functions.put_function_concurrency(FunctionName=FUNCTION[1], ReservedConcurrentExecutions=0)
 
     ((status, seen),) = wrong(functions.look_at_functions(fleet))
@@ -51,14 +51,14 @@ def test_given_a_function_that_may_not_run_then_it_is_a_failure(fleet: Fleet, wr
     assert (status, seen) == ("failure", "scribefleet-autoscaler may not run: its reserved concurrency is 0")
 
 
-def test_given_one_reserved_execution_then_it_runs_as_deployed(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_one_reserved_execution_then_it_runs_as_deployed(fleet: ExaminedFleet, wrong: "Seen") -> None:
     fleet.clients.functions.put_function_concurrency(FunctionName=FUNCTION[1], ReservedConcurrentExecutions=1)
 
     assert wrong(functions.look_at_functions(fleet)) == []
 
 
 def test_given_errors_within_the_hour_then_they_are_counted_and_older_ones_are_not(
-    fleet: Fleet, patient: "Patient", wrong: "Seen"
+    fleet: ExaminedFleet, patient: "Patient", wrong: "Seen"
 ) -> None:
     for minutes, errors in ((5, 2), (30, 1), (90, 40)):
         fleet.clients.cloudwatch.put_metric_data(
@@ -78,13 +78,13 @@ def test_given_errors_within_the_hour_then_they_are_counted_and_older_ones_are_n
     ]
 
 
-def test_given_a_schedule_that_is_off_then_it_is_a_failure(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_a_schedule_that_is_off_then_it_is_a_failure(fleet: ExaminedFleet, wrong: "Seen") -> None:
     fleet.clients.events.disable_rule(Name=RULE[1])
 
     assert wrong(functions.look_at_schedules(fleet)) == [("failure", "scribefleet-autoscaler (rate(1 minute)) is off")]
 
 
-def test_given_a_schedule_without_a_target_then_it_is_a_failure(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_a_schedule_without_a_target_then_it_is_a_failure(fleet: ExaminedFleet, wrong: "Seen") -> None:
     fleet.clients.events.remove_targets(Rule=RULE[1], Ids=["it"])
 
     ((status, seen),) = wrong(functions.look_at_schedules(fleet))
@@ -92,13 +92,15 @@ def test_given_a_schedule_without_a_target_then_it_is_a_failure(fleet: Fleet, wr
     assert (status, seen) == ("failure", "scribefleet-autoscaler (rate(1 minute)) invokes nothing")
 
 
-def test_given_a_fleet_that_has_never_ticked_then_nothing_starts_and_it_says_so(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_a_fleet_that_has_never_ticked_then_nothing_starts_and_it_says_so(
+    fleet: ExaminedFleet, wrong: "Seen"
+) -> None:
     assert wrong(functions.look_at_ticks(fleet)) == [
         ("failure", "the autoscaler has never ticked: nothing starts or stops")
     ]
 
 
-def test_given_the_autoscalers_own_record_then_its_last_tick_is_found(fleet: Fleet, wrong: "Seen") -> None:
+def test_given_the_autoscalers_own_record_then_its_last_tick_is_found(fleet: ExaminedFleet, wrong: "Seen") -> None:
     store = RecordStore(fleet.clients.dynamodb, fleet.settings.table_name)
     assert store.write(TickRecord(version=1, ticked_at=fleet.clock.now() - timedelta(seconds=40)))
 

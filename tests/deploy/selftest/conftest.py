@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.tick import Autoscaler
-from deploy.clients import Clients, aws_clients
-from deploy.selftest.run import Options, Parts, SelfTest, make_parts
+from deploy.clients import OperatorClients, aws_clients
+from deploy.selftest.run import FleetSelfTest, SelfTestOptions, SelfTestParts, make_parts
 from producer.scan.scan import Scanner
 from shared.formats.messages import ChunkJob, parse_job
 from shared.settings import Settings
@@ -48,7 +48,7 @@ class Site:
 
     cloud: "Cloud"
     clock: EventfulClock
-    clients: Clients
+    clients: OperatorClients
     settings: Settings
     told: list[str] = field(default_factory=list)
 
@@ -82,10 +82,10 @@ class Site:
         )
         return str(made["InstanceId"])
 
-    def self_test(self, **options: Any) -> SelfTest:
-        return SelfTest(self.parts(), Options(**{"timeout_seconds": 600, **options}), self.told.append)
+    def self_test(self, **options: Any) -> FleetSelfTest:
+        return FleetSelfTest(self.parts(), SelfTestOptions(**{"timeout_seconds": 600, **options}), self.told.append)
 
-    def parts(self) -> Parts:
+    def parts(self) -> SelfTestParts:
         return make_parts(
             self.clients,
             self.settings,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from deploy.local.cloud import EmbeddedCloud, Stack, embedded_cloud
+from deploy.local.cloud import EmbeddedCloud, LocalStack, embedded_cloud
 from deploy.local.lambdas import LambdaRuntime, deployed_functions
 from deploy.local.supervisor import Supervisor
 from shared.clock import SystemClock
@@ -64,7 +64,7 @@ class GuardedFleet:
     """
 
     cloud: GuardedCloud
-    stack: Stack
+    stack: LocalStack
     gate: Gate
     policies: Mapping[str, Sequence[Statement]]
     roles: Mapping[str, str]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from producer.operator.cancel import candidates
-from producer.operator.rerun.selection import Wanted, choose
+from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.chunk_ranges import parse_chunks, ranges
 from producer.operator.sessions.folder import SessionFolder, Stored
 from producer.operator.sessions.history import history_key
@@ -40,32 +40,32 @@ def test_what_is_no_list_of_chunks_is_refused(text: str) -> None:
 
 
 def test_without_a_word_it_is_the_gaps() -> None:
-    assert choose(folder("001 002 003", "002"), Wanted()).run == ("001", "003")
+    assert choose(folder("001 002 003", "002"), ChunkRequest()).run == ("001", "003")
 
 
 def test_chunks_with_a_transcript_are_left_alone_unless_forced() -> None:
     recording = folder("001 002 003", "002")
-    asked = choose(recording, Wanted(numbers=(1, 2)))
+    asked = choose(recording, ChunkRequest(numbers=(1, 2)))
     assert (asked.run, asked.left) == (("001",), ("002",))
-    assert choose(recording, Wanted(numbers=(1, 2), force=True)).run == ("001", "002")
-    assert choose(recording, Wanted(everything=True)).left == ("002",)
-    assert choose(recording, Wanted(everything=True, force=True)).run == ("001", "002", "003")
+    assert choose(recording, ChunkRequest(numbers=(1, 2), force=True)).run == ("001", "002")
+    assert choose(recording, ChunkRequest(everything=True)).left == ("002",)
+    assert choose(recording, ChunkRequest(everything=True, force=True)).run == ("001", "002", "003")
 
 
 def test_a_number_means_the_chunk_however_it_is_spelled() -> None:
-    assert choose(folder("1 001 02 1000"), Wanted(numbers=(1, 2, 1000))).run == ("001", "1", "02", "1000")
+    assert choose(folder("1 001 02 1000"), ChunkRequest(numbers=(1, 2, 1000))).run == ("001", "1", "02", "1000")
 
 
 def test_numbers_without_audio_are_named() -> None:
-    assert choose(folder("001 003"), Wanted(numbers=(1, 2, 5))).without_audio == (2, 5)
+    assert choose(folder("001 003"), ChunkRequest(numbers=(1, 2, 5))).without_audio == (2, 5)
 
 
 def test_failed_are_those_of_the_ledger() -> None:
-    assert choose(folder("001 002 003", "003"), Wanted(failed=True), {"002", "003", "009"}).run == ("002",)
+    assert choose(folder("001 002 003", "003"), ChunkRequest(failed=True), {"002", "003", "009"}).run == ("002",)
 
 
 def test_a_session_without_audio_has_nothing_to_run() -> None:
-    assert choose(folder("", "001"), Wanted(everything=True, force=True)).run == ()
+    assert choose(folder("", "001"), ChunkRequest(everything=True, force=True)).run == ()
 
 
 def test_numbers_are_shortened_for_people() -> None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.operator.sessions import find
-from producer.operator.sessions.find import Session, SessionUnknownError, closest, find_session, parse_session
+from producer.operator.sessions.find import FoundSession, SessionUnknownError, closest, find_session, parse_session
 
 if TYPE_CHECKING:
     from tests.conftest import Cloud
 
-S1 = Session("alice", "s1")
+S1 = FoundSession("alice", "s1")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_the_search_by_id_is_bounded(cloud: "Cloud", monkeypatch: pytest.MonkeyP
 
 def test_ids_of_any_characters_are_found(cloud: "Cloud") -> None:
     cloud.put_audio("al ice+[b]", "s=1 é&%2F", "001")
-    assert find_session(cloud.s3, "recordings", "s=1 é&%2F") == Session("al ice+[b]", "s=1 é&%2F")
+    assert find_session(cloud.s3, "recordings", "s=1 é&%2F") == FoundSession("al ice+[b]", "s=1 é&%2F")
 
 
 def test_those_that_begin_with_what_was_asked_come_first() -> None:
-    others = [Session("u", "session-9"), Session("u", "sessoin-1"), Session("u", "session-10")]
+    others = [FoundSession("u", "session-9"), FoundSession("u", "sessoin-1"), FoundSession("u", "session-10")]
     found = [each.session_id for each in closest("session-1", others)]
     assert found[0] == "session-10"
     assert set(found) == {"session-10", "session-9", "sessoin-1"}

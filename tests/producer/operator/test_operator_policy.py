@@ -62,7 +62,7 @@ def test_the_documented_policy_allows_what_a_command_calls_and_nothing_else(
         cloud.sqs.send_message(QueueUrl=url, MessageBody=_body(cloud), MessageAttributes=attributes)
     SessionLock(cloud.s3, "recordings", SystemClock(), timedelta(minutes=30)).take("alice", "s1")
     monkeypatch.setattr("producer.operator.sessions.folder.SessionFolder.settled", property(_all_of_the_history))
-    monkeypatch.setattr("producer.operator.rerun.progress.Watch.until_over", _one_look)
+    monkeypatch.setattr("producer.operator.rerun.progress.RerunWatch.until_over", _one_look)
     # when
     recorder = record_actions(monkeypatch)
     command, invocations = COMMANDS[sid]

@@ -16,8 +16,8 @@ from producer.operator.cancel import cancel
 from producer.operator.rerun import progress
 from producer.operator.rerun.cli import rerun
 from producer.operator.rerun.enqueue import How, Rerunner, rerun_jobs
-from producer.operator.rerun.progress import LOOK_SECONDS, Standing, Watch
-from producer.operator.rerun.selection import Wanted, choose
+from producer.operator.rerun.progress import LOOK_SECONDS, RerunStatus, RerunWatch
+from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import SystemClock
 from shared.errors import LedgerError
@@ -231,22 +231,22 @@ def test_without_the_ledger_a_job_that_may_be_cancelled_is_not_sent(recording: "
 # --- waiting
 
 
-Wait = Callable[..., Standing]
+Wait = Callable[..., RerunStatus]
 
 
 @pytest.fixture
 def wait(recording: "Cloud", clock: "FakeClock", ledger: Ledger) -> Wait:
     """Queues chunks, plays a worker at the second look, and waits."""
 
-    def make(chunks: str, worker: Callable[[list[ChunkJob]], None], *, force: bool = False) -> Standing:
+    def make(chunks: str, worker: Callable[[list[ChunkJob]], None], *, force: bool = False) -> RerunStatus:
         folder = list_session(recording.s3, "recordings", PATH)
-        asked = choose(folder, Wanted(numbers=tuple(int(chunk) for chunk in chunks.split()), force=force))
+        asked = choose(folder, ChunkRequest(numbers=tuple(int(chunk) for chunk in chunks.split()), force=force))
         rerunner = Rerunner(recording.s3, recording.sqs, ledger, recording.settings, clock)
         result = rerunner.queue(folder, asked.run, How(force=force), {})
-        watch = Watch(recording.s3, ledger, clock, "recordings", result.jobs, folder)
-        looks: list[Standing] = []
+        watch = RerunWatch(recording.s3, ledger, clock, "recordings", result.jobs, folder)
+        looks: list[RerunStatus] = []
 
-        def on_look(seen: Standing) -> None:
+        def on_look(seen: RerunStatus) -> None:
             looks.append(seen)
             if len(looks) == 1:
                 assert not seen.over
@@ -296,15 +296,15 @@ def test_the_command_waits_until_all_is_done_and_removes_what_was_kept(
     # given: a worker that has done every job by the second look
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     a_moment_later()
-    look, looks = Watch.look, iter(range(100))
+    look, looks = RerunWatch.look, iter(range(100))
 
-    def work(watch: Watch) -> Standing:
+    def work(watch: RerunWatch) -> RerunStatus:
         if next(looks) == 1:
             recording.put_transcript("alice", "s1", "002", {"segments": [], "source": "batch"})
             ledger.finished(watch.jobs[0], "failed", error="audio-empty: no bytes")
         return look(watch)
 
-    monkeypatch.setattr(Watch, "look", work)
+    monkeypatch.setattr(RerunWatch, "look", work)
     # when
     ran = run("s1", "--chunks", "1-2", "--force", "--wait", "--json")
     # then

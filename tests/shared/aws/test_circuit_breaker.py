@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import BotoCoreError, EndpointConnectionError, ReadTimeoutError
 
-from shared.aws.circuit_breaker import Rest, RestingError
-from shared.aws.timeouts import Name, Patience
+from shared.aws.circuit_breaker import CircuitBreaker, CircuitOpenError
+from shared.aws.timeouts import ClientTimeouts, Name
 from shared.formats.messages import ChunkJob
 from shared.state.ledger import Ledger
 from tests.fixtures.scripted_server import PASS, SILENCE
@@ -21,56 +21,56 @@ if TYPE_CHECKING:
 MakeJob = Callable[..., ChunkJob]
 
 
-def call(rest: Rest, error: BotoCoreError | None = None) -> None:
+def call(rest: CircuitBreaker, error: BotoCoreError | None = None) -> None:
     with rest.watching():
         if error:
             raise error
 
 
 @pytest.fixture
-def rest(clock: "FakeClock") -> Rest:
-    return Rest(15, clock)
+def rest(clock: "FakeClock") -> CircuitBreaker:
+    return CircuitBreaker(15, clock)
 
 
-def time_out(rest: Rest) -> None:
+def time_out(rest: CircuitBreaker) -> None:
     with pytest.raises(ReadTimeoutError):
         call(rest, ReadTimeoutError(endpoint_url="x"))
 
 
-def test_after_a_time_out_no_call_is_made_until_the_rest_is_over(rest: Rest, clock: "FakeClock") -> None:
+def test_after_a_time_out_no_call_is_made_until_the_rest_is_over(rest: CircuitBreaker, clock: "FakeClock") -> None:
     time_out(rest)
     clock.advance(14.9)
-    with pytest.raises(RestingError):
+    with pytest.raises(CircuitOpenError):
         call(rest)
     clock.advance(0.1)
     call(rest)
     call(rest)
 
 
-def test_an_error_that_comes_at_once_is_no_reason_to_rest(rest: Rest) -> None:
+def test_an_error_that_comes_at_once_is_no_reason_to_rest(rest: CircuitBreaker) -> None:
     with suppress(EndpointConnectionError):
         call(rest, EndpointConnectionError(endpoint_url="x"))
     call(rest)
 
 
-def test_after_a_rest_one_call_tries_and_the_others_rest_on(rest: Rest, clock: "FakeClock") -> None:
+def test_after_a_rest_one_call_tries_and_the_others_rest_on(rest: CircuitBreaker, clock: "FakeClock") -> None:
     time_out(rest)
     clock.advance(15)
-    with rest.watching(), pytest.raises(RestingError):
+    with rest.watching(), pytest.raises(CircuitOpenError):
         call(rest)
     call(rest)
 
 
-def test_a_try_that_times_out_too_begins_another_rest(rest: Rest, clock: "FakeClock") -> None:
+def test_a_try_that_times_out_too_begins_another_rest(rest: CircuitBreaker, clock: "FakeClock") -> None:
     time_out(rest)
     clock.advance(15)
     time_out(rest)
-    with pytest.raises(RestingError):
+    with pytest.raises(CircuitOpenError):
         call(rest)
 
 
 def test_a_ledger_that_swallows_calls_costs_one_call_its_time_and_the_next_jobs_none(
-    bad_day: "BadDay", cloud: "Cloud", clock: "FakeClock", make_job: MakeJob, patience: dict[Name, Patience]
+    bad_day: "BadDay", cloud: "Cloud", clock: "FakeClock", make_job: MakeJob, patience: dict[Name, ClientTimeouts]
 ) -> None:
     patience["dynamodb"] = replace(patience["dynamodb"], read_seconds=0.05)
     ledger = Ledger(bad_day.client("dynamodb"), cloud.settings, clock)
@@ -90,7 +90,7 @@ def test_a_ledger_that_swallows_calls_costs_one_call_its_time_and_the_next_jobs_
 
 
 def test_what_a_person_asks_for_is_tried_even_while_the_table_rests(
-    bad_day: "BadDay", cloud: "Cloud", clock: "FakeClock", make_job: MakeJob, patience: dict[Name, Patience]
+    bad_day: "BadDay", cloud: "Cloud", clock: "FakeClock", make_job: MakeJob, patience: dict[Name, ClientTimeouts]
 ) -> None:
     patience["dynamodb"] = replace(patience["dynamodb"], read_seconds=0.05)
     ledger = Ledger(bad_day.client("dynamodb"), cloud.settings, clock)

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from shared.aws.retrying import Retrier
-from shared.aws.timeouts import PATIENCE, Name, Patience
+from shared.aws.timeouts import PATIENCE, ClientTimeouts, Name
 from shared.errors import AWS_ERRORS, error_code, is_retryable
 from tests.autoscaler.world.bad_days import CALLS, THROTTLED, TOLD, WHOLE, error
 from tests.fixtures.scripted_server import RESET, SILENCE, Answer
@@ -70,7 +70,7 @@ def test_one_bad_answer_is_not_seen_by_who_made_the_call(bad_day: "BadDay", name
 
 @every_client
 def test_silence_ends_by_the_read_time_out_of_each_try(
-    bad_day: "BadDay", name: Name, patience: dict[Name, Patience]
+    bad_day: "BadDay", name: Name, patience: dict[Name, ClientTimeouts]
 ) -> None:
     patience[name] = replace(patience[name], read_seconds=0.05)
     client = bad_day.client(name)

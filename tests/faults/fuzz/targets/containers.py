@@ -22,7 +22,7 @@ from consumer.media.containers import (
     recognise,
 )
 from consumer.media.made_up_headers import opus_in_ogg
-from consumer.media.slices import Surroundings, is_slice, source_of, stream_header, tail_of
+from consumer.media.slices import StreamContext, is_slice, source_of, stream_header, tail_of
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets.webm import REASONS
@@ -130,7 +130,7 @@ def check(data: bytes) -> bool:
     require(header is None or (0 < len(header) <= 65_536), "a header is short")
     require(len(tail_of(data)) <= 65_536, "a tail is short")
     try:
-        source = source_of(data, Surroundings(header=header or stream_header(samples()[0]), before=data, after=data))
+        source = source_of(data, StreamContext(header=header or stream_header(samples()[0]), before=data, after=data))
     except PermanentJobError as error:
         require(error.reason in REASONS, f"{error.reason} is a reason that nobody documented")
         return False

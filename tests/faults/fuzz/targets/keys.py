@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from producer.operator.reports.store import parse_name
-from producer.operator.sessions.find import Session, SessionUnknownError, parse_session
+from producer.operator.sessions.find import FoundSession, SessionUnknownError, parse_session
 from producer.operator.sessions.history import history_key, parse_history_key
 from producer.scan.gaps import ScanTally, compare
 from shared.errors import PermanentJobError
@@ -131,7 +131,7 @@ def _other_readers(key: str) -> None:
         session = parse_session(key)
     except SessionUnknownError:
         return
-    if isinstance(session, Session):
+    if isinstance(session, FoundSession):
         require("/" not in session.user_id + session.session_id, "an id is one step of the path")
 
 

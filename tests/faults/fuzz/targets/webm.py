@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 from consumer.media import matroska
 from consumer.media.coverage import cover
 from consumer.media.ebml import encode, encode_open, encode_unsigned
-from consumer.media.slices import Source, Surroundings, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.slices import Source, StreamContext, is_slice, seam, source_of, stream_header, tail_of
 from consumer.media.webm import WebmStructure, walk
 from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
@@ -119,13 +119,13 @@ def check(data: bytes) -> bool:
     """A chunk as it may stand in S3: on its own, as the first of its session, and as a neighbour."""
     found = walk(data)
     _is_consistent(data, found)
-    _made(_slice(), Surroundings(header=stream_header(data), before=tail_of(data), after=data))
+    _made(_slice(), StreamContext(header=stream_header(data), before=tail_of(data), after=data))
     header = stream_header(samples()[1])
-    alone = _made(data, Surroundings())
-    return _made(data, Surroundings(header=header, before=b"\xa3", after=_slice())) or alone
+    alone = _made(data, StreamContext())
+    return _made(data, StreamContext(header=header, before=b"\xa3", after=_slice())) or alone
 
 
-def _made(data: bytes, surroundings: Surroundings) -> bool:
+def _made(data: bytes, surroundings: StreamContext) -> bool:
     """All that stands between a chunk's bytes and the decoder; returns whether there was a way."""
     try:
         source = source_of(data, surroundings)
@@ -140,7 +140,7 @@ def _made(data: bytes, surroundings: Surroundings) -> bool:
     return True
 
 
-def _can_be_rebuilt(source: Source, found: WebmStructure, surroundings: Surroundings) -> None:
+def _can_be_rebuilt(source: Source, found: WebmStructure, surroundings: StreamContext) -> None:
     joint = seam(source, found, surroundings.after)
     coverage = cover(source.data, found, chunk_seconds=_CHUNK_SECONDS, lost_in_front=source.lost_in_front, seam=joint)
     require(math.isfinite(coverage.expected_seconds), "what is expected is a number of seconds")
