@@ -27,8 +27,8 @@ __all__ = [
     "Observation",
     "Plan",
     "Policy",
+    "ProbeResult",
     "RebootInstance",
-    "Sighting",
     "StartInstance",
     "StopInstance",
     "Surplus",
@@ -97,7 +97,7 @@ class Surplus(WireModel):
     most_wanted: int
 
 
-class Sighting(StrEnum):
+class ProbeResult(StrEnum):
     """What came of asking the queues for a real message."""
 
     MESSAGE = "message"
@@ -137,7 +137,7 @@ class Observation:
     gpu_seconds_today: float | None = None
     lock_held_for: timedelta | None = None
     blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
-    sighting: Sighting | None = None
+    sighting: ProbeResult | None = None
     last_start: datetime | None = None
     last_work: datetime | None = None
     last_sighting: datetime | None = None
@@ -200,19 +200,19 @@ class Decision(StrEnum):
     """What a tick came to, in one word that metrics count by; the sentence for people is the plan's reason."""
 
     HOLDING = "holding"  # a live session
-    BLIND = "blind"  # a part that every decision needs could not be read
+    OBSERVATION_FAILED = "blind"  # a part that every decision needs could not be read
     STARTING = "starting"
     STOPPING = "stopping"
     REPAIRING = "repairing"  # marking or rebooting
     NOTHING_TO_DO = "nothing-to-do"
     ENOUGH = "enough"
-    GATHERING = "gathering"  # too little work for a start, and not for long enough
-    DOUBTING = "doubting"  # counts alone ask for more than they are believed
+    ACCUMULATING = "gathering"  # too little work for a start, and not for long enough
+    UNCONFIRMED = "doubting"  # counts alone ask for more than they are believed
     QUIET = "quiet"
     OVER_BUDGET = "over-budget"
     NO_CAPACITY = "no-capacity"  # AWS had none
     WAITING = "waiting"  # for an instance to end its run, or for a person to free one
-    OUTRUN = "outrun"  # another tick decided meanwhile
+    SUPERSEDED = "outrun"  # another tick decided meanwhile
 
 
 @dataclass(frozen=True, slots=True)

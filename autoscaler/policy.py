@@ -36,7 +36,7 @@ class Policy:
 
     Attributes:
         target_drain_seconds: seconds in which the backlog should be worked off.
-        real_time_factor: seconds of audio that one worker transcribes in a second, where no worker says its own.
+        rtfx: seconds of audio that one worker transcribes in a second, where no worker says its own.
         chunk_seconds: seconds of audio behind one job.
         boot_limit: from an instance's start to its worker's first heartbeat.
         idle_limit: without work before an owned instance is stopped.
@@ -54,7 +54,7 @@ class Policy:
 
     max_instances: int
     target_drain_seconds: float
-    real_time_factor: float
+    rtfx: float
     chunk_seconds: float
     boot_limit: timedelta
     idle_limit: timedelta
@@ -77,7 +77,7 @@ class Policy:
         return cls(
             max_instances=settings.max_instances,
             target_drain_seconds=settings.target_drain_seconds,
-            real_time_factor=settings.real_time_factor,
+            rtfx=settings.rtfx,
             chunk_seconds=settings.chunk_seconds,
             boot_limit=timedelta(seconds=settings.boot_limit_seconds),
             idle_limit=timedelta(seconds=settings.idle_limit_seconds),

@@ -6,7 +6,7 @@ count, which grows by one; the queue gives a message to the dead-letter queue af
 
 from typing import TYPE_CHECKING
 
-from autoscaler.model import Sighting
+from autoscaler.model import ProbeResult
 from shared.aws.sqs import queue_depth
 from shared.errors import AWS_ERRORS, error_code
 
@@ -25,17 +25,17 @@ class QueueProbe:
         self._sqs = sqs
         self._urls = queue_urls
 
-    def look(self) -> tuple[Sighting, tuple[str, ...]]:
+    def look(self) -> tuple[ProbeResult, tuple[str, ...]]:
         """What was found, and one line for each queue that could not be asked; never raises for what AWS refuses."""
         problems: list[str] = []
         for url in self._urls:
             try:
                 if self._has_message(url):
-                    return Sighting.MESSAGE, ()
+                    return ProbeResult.MESSAGE, ()
             except AWS_ERRORS as error:
                 why = error_code(error) or type(error).__name__
                 problems.append(f"could not look for a message on the queue {url.rsplit('/', 1)[-1]} ({why})")
-        return (Sighting.REFUSED if problems else Sighting.NOTHING), tuple(problems)
+        return (ProbeResult.REFUSED if problems else ProbeResult.NOTHING), tuple(problems)
 
     def _has_message(self, url: str) -> bool:
         if not queue_depth(self._sqs, url).visible:  # so that no time goes into a queue that shows nothing

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from pydantic import AwareDatetime
 
-from autoscaler.model import ActionOutcome, Instance, Observation, Sighting, Surplus, is_from_the_future
+from autoscaler.model import ActionOutcome, Instance, Observation, ProbeResult, Surplus, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.wire import WireModel
 from shared.state.last_tick import LastTick
@@ -67,7 +67,7 @@ class TickRecord(LastTick):
             fields["counted_until"] = now
             fields["last_start"] = _latest(self.last_start, _starts(observation.instances))
         fields["last_work"] = _latest(self.last_work, _work(observation, now))
-        if observation.sighting is Sighting.MESSAGE:
+        if observation.sighting is ProbeResult.MESSAGE:
             fields["last_sighting"] = now
         fields["zones"] = {zone: block for zone, block in self.zones.items() if now - _FORGET < block.until}
         fields["starts"] = {name: begun for name, begun in self.starts.items() if now - begun < _FORGET_START}

@@ -19,7 +19,7 @@ from autoscaler.model import (
     RebootInstance,
     StartInstance,
 )
-from autoscaler.planning.fleet import backlog_seconds, real_time_factor
+from autoscaler.planning.fleet import backlog_seconds, rtfx
 from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
@@ -51,7 +51,7 @@ class TickResult:
         seen = self.observation
         if seen.queue is None:
             return None
-        return backlog_seconds(seen.queue, self.policy, real_time_factor(seen, self.policy, self.now))
+        return backlog_seconds(seen.queue, self.policy, rtfx(seen, self.policy, self.now))
 
     @property
     def gpu_hours_today(self) -> float | None:

@@ -132,7 +132,7 @@ class Autoscaler:
             observation = replace(observation, problems=(*observation.problems, problem))
         decided = self._decide(observation, last)
         if self._outrun(decided):
-            result = self._result(decided, ActionOutcome(), "another tick decided at this moment", Decision.OUTRUN)
+            result = self._result(decided, ActionOutcome(), "another tick decided at this moment", Decision.SUPERSEDED)
         else:
             result = self._act(decided)
             self._complete_record(decided, result)

@@ -13,7 +13,7 @@ from bench.speech import recordings
 from bench.throughput import fill
 
 _DELAYS = {"s3": 0.1, "sqs": 0.05}
-_LEAST_FRACTION = 0.95
+_MIN_FRACTION = 0.95
 _COPIES = 2
 
 
@@ -37,9 +37,7 @@ def _fraction(run: WorkerRun, proxy: SlowCloud) -> Measurement:
     seconds = last_end - proxy.first_receive
     far = f"{calls['s3']:,} calls of S3 with 100 ms more, {calls['sqs']:,} of SQS with 50 ms"
     detail = f"{busy:.1f} of {seconds:.1f} s; {far}"
-    return Measurement(
-        "busy fraction, far cloud", busy / seconds, "of time", Bound("at least", _LEAST_FRACTION), detail
-    )
+    return Measurement("busy fraction, far cloud", busy / seconds, "of time", Bound("at least", _MIN_FRACTION), detail)
 
 
 def time_in_model(run: WorkerRun) -> tuple[float, float]:

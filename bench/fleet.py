@@ -27,7 +27,7 @@ from shared.formats.layout import REPORTS_PREFIX, transcript_key
 
 MODEL = "tiny.en"
 _UPLOADS = 8
-_LOOK_SECONDS = 0.1
+_POLL_INTERVAL_SECONDS = 0.1
 _SCAN_SECONDS = 120
 _WORKER_SECONDS = 900
 _SETTINGS = {
@@ -231,7 +231,7 @@ def _watch(process: "subprocess.Popen[bytes]", log: Path, memory: Memory) -> Non
         while process.poll() is None:
             if time.monotonic() > deadline:
                 raise MeasurementError(f"the worker did not end within {_WORKER_SECONDS} s")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
             done += lines.read().count(b'"event": "chunk_transcribed"')
             sizes = _memory_of(process.pid)
             if sizes:

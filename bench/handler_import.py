@@ -10,7 +10,7 @@ from bench.children import environment, run_python_json
 from bench.report import Bound, Measurement
 
 _RUNS = 5
-_MOST_SECONDS = 1
+_MAX_SECONDS = 1
 _RUN_LIMIT_SECONDS = 60
 _WORKERS_ONLY = ("av", "ctranslate2", "faster_whisper", "moto", "numpy")
 
@@ -39,7 +39,7 @@ def measure() -> list[Measurement]:
     beside = median(each["seconds"] for each in boto3)
     unwanted = sorted({name for each in handler for name in _WORKERS_ONLY if name in each["modules"]})
     return [
-        Measurement("handler import", seconds, "s", Bound("at most", _MOST_SECONDS), f"median of {_RUNS}"),
+        Measurement("handler import", seconds, "s", Bound("at most", _MAX_SECONDS), f"median of {_RUNS}"),
         Measurement("handler import to `import boto3`", seconds / beside, "ratio", detail=f"boto3: {beside:.2f} s"),
         Measurement(
             "handler import: workers' modules",

@@ -12,7 +12,7 @@ from bench.report import Bound, Measurement
 from deploy.package import build_lambda
 
 _MB = 1_000_000
-_MOST_MB = 30
+_MAX_MB = 30
 _RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "python_dateutil", "urllib3", "six")
 
 
@@ -27,7 +27,7 @@ def measure() -> list[Measurement]:
         own, runtime = _sizes(archive)
         zipped = archive.stat().st_size
     detail = f"zip {zipped / _MB:.1f} MB; of boto3 and its dependencies in it {runtime / _MB:.1f} MB"
-    return [Measurement("autoscaler zip: unpacked", own / _MB, "MB", Bound("at most", _MOST_MB), detail)]
+    return [Measurement("autoscaler zip: unpacked", own / _MB, "MB", Bound("at most", _MAX_MB), detail)]
 
 
 def _sizes(archive: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from bench.keyspace import Keyspace
 
-MOST_KEYS = 1000  # S3 never answers with more, whatever is asked
+MAX_KEYS = 1000  # S3 never answers with more, whatever is asked
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
@@ -45,17 +45,17 @@ def answer(keyspace: Keyspace, bucket: str, query: Mapping[str, str]) -> bytes:
         BadRequestError: `max-keys` is no number, or the continuation token is none of ours.
     """
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    most = _most_keys(query.get("max-keys", str(MOST_KEYS)))
+    most = _max_keys(query.get("max-keys", str(MAX_KEYS)))
     start = max(keyspace.first_from(prefix), _start(keyspace, query))
     end = keyspace.end_of(prefix)
     page = _rolled_up(keyspace, start, end, prefix, delimiter, most) if delimiter else _flat(start, end, most)
     return _xml(keyspace, bucket, query, page, most)
 
 
-def _most_keys(text: str) -> int:
+def _max_keys(text: str) -> int:
     if not text.isdecimal():
         raise BadRequestError("Provided max-keys not an integer or within integer range")
-    return min(int(text), MOST_KEYS)
+    return min(int(text), MAX_KEYS)
 
 
 def _start(keyspace: Keyspace, query: Mapping[str, str]) -> int:

@@ -17,13 +17,13 @@ from bench.speech import recordings
 _CHUNK_SECONDS = 2
 _BITS_A_SECOND = 24_000
 _MB = 1_000_000
-_MOST_GROWTH_MB = 50
+_MAX_GROWTH_MB = 50
 _CHUNKS = 1_000
 _WARM_UP_CHUNKS = 200
 _SHORT_SESSION = 600
 _LONG_SESSION = 20_000
 _GAPS = 40
-_MOST_MORE_FOR_LENGTH_MB = 50
+_MAX_MORE_FOR_LENGTH_MB = 50
 _SETTINGS = {"SCRIBEFLEET_CHUNK_SECONDS": str(_CHUNK_SECONDS)}
 
 
@@ -42,7 +42,7 @@ def measure() -> list[Measurement]:
             "memory: long session above short one",
             round(peaks[_LONG_SESSION] - peaks[_SHORT_SESSION], 1),
             "MB",
-            Bound("at most", _MOST_MORE_FOR_LENGTH_MB),
+            Bound("at most", _MAX_MORE_FOR_LENGTH_MB),
             f"peaks of {peaks[_LONG_SESSION]:.0f} MB with {_LONG_SESSION:,} chunks and {peaks[_SHORT_SESSION]:.0f} MB "
             f"with {_SHORT_SESSION:,}, {_GAPS} gaps in each",
         ),
@@ -75,4 +75,4 @@ def _grown(run: WorkerRun) -> Measurement:
     detail = f"{warm / _MB:.0f} MB at most in the first {_WARM_UP_CHUNKS}, {after / _MB:.0f} MB later"
     growth = max(0.0, round((after - warm) / _MB, 1))
     name = f"memory: growth over {_CHUNKS:,} chunks"
-    return Measurement(name, growth, "MB", Bound("at most", _MOST_GROWTH_MB), detail)
+    return Measurement(name, growth, "MB", Bound("at most", _MAX_GROWTH_MB), detail)

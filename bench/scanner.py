@@ -21,7 +21,7 @@ PAIRS = 3
 _MB = 1_000_000
 _RUN_LIMIT_SECONDS = 600
 _FASTEST_RATIO = 0.7
-_MOST_MEMORY_MB = 200
+_MAX_MEMORY_MB = 200
 _SPARE_LISTS = 10
 # boto3 signs its requests with something; the server does not look.
 _ANYONE = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")
@@ -120,7 +120,7 @@ def _result(keyspace: Keyspace, scans: list[Run]) -> list[Measurement]:
     gaps = sum(1 for _ in keyspace.expected_gaps())
     wrong_counts = sum(_wrong_tally(keyspace, each) for each in scans)
     return [
-        Measurement("scanner: peak memory", peak, "MB", Bound("at most", _MOST_MEMORY_MB), "whole process"),
+        Measurement("scanner: peak memory", peak, "MB", Bound("at most", _MAX_MEMORY_MB), "whole process"),
         Measurement("scanner: wrong gaps", wrong, "gaps", Bound("at most", 0), f"{gaps:,} gaps are there"),
         Measurement(
             "scanner: wrong counts", wrong_counts, "counts", Bound("at most", 0), "users, sessions, ignored, unfinished"

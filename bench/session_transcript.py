@@ -28,8 +28,8 @@ from shared.settings import Settings
 CHUNKS: Final = 20_000
 _WORDS: Final = ["and", "so", "the", "speaker", "went", "on", "and", "on", "for", "hours", "about", "it"]
 _BUCKET: Final = "bench-recordings"
-_MOST_CPU_SECONDS: Final = 20
-_MOST_MB: Final = 300
+_MAX_CPU_SECONDS: Final = 20
+_MAX_MB: Final = 300
 _MB: Final = 1_000_000
 _LIMIT_SECONDS: Final = 900
 _ANYONE: Final = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")
@@ -52,14 +52,14 @@ def measure() -> list[Measurement]:
             "session transcript: processor time",
             round(made["cpuSeconds"], 2),
             "s",
-            Bound("at most", _MOST_CPU_SECONDS),
+            Bound("at most", _MAX_CPU_SECONDS),
             detail,
         ),
         Measurement(
             "session transcript: peak memory",
             round(made["peakBytes"] / _MB, 1),
             "MB",
-            Bound("at most", _MOST_MB),
+            Bound("at most", _MAX_MB),
             "whole process",
         ),
         Measurement(

@@ -11,7 +11,7 @@ import boto3
 from deploy.fleet import find_fleet
 from shared.setting_groups import ENV_PREFIX
 
-_MOST_NAMES = 4
+_MAX_NAMES = 4
 
 
 def use_fleet(name: str, environment: MutableMapping[str, str]) -> list[str]:
@@ -36,5 +36,5 @@ def _differences(name: str, variables: Mapping[str, str], kept: Mapping[str, str
     differing = [variable for variable, value in kept.items() if value != variables[variable]]
     if not differing:
         return []
-    more = f" and {len(differing) - _MOST_NAMES} more" if len(differing) > _MOST_NAMES else ""
-    return [f"set by you, and not as in the fleet {name}: {', '.join(differing[:_MOST_NAMES])}{more}"]
+    more = f" and {len(differing) - _MAX_NAMES} more" if len(differing) > _MAX_NAMES else ""
+    return [f"set by you, and not as in the fleet {name}: {', '.join(differing[:_MAX_NAMES])}{more}"]

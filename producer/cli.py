@@ -20,7 +20,7 @@ from shared.formats.pending_jobs import PendingJobs
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
 
-_MOST_SESSIONS = 20
+_MAX_SESSIONS = 20
 
 
 @click.command()
@@ -125,7 +125,7 @@ def _sessions_table(pending: PendingJobs) -> Table:
         table.add_column(column, overflow="fold")
     for column in ("chunks", "gaps", "age"):
         table.add_column(column, justify="right")
-    for session in pending.sessions[:_MOST_SESSIONS]:
+    for session in pending.sessions[:_MAX_SESSIONS]:
         table.add_row(
             Text(session.user_id),  # Text: ids may hold what rich would take for markup
             Text(session.session_id),
@@ -133,6 +133,6 @@ def _sessions_table(pending: PendingJobs) -> Table:
             str(len(session.missing_chunks)),
             f"{session.age_hours:.1f} h",
         )
-    if len(pending.sessions) > _MOST_SESSIONS:
-        table.caption = f"and {len(pending.sessions) - _MOST_SESSIONS:,} more (--json has all)"
+    if len(pending.sessions) > _MAX_SESSIONS:
+        table.caption = f"and {len(pending.sessions) - _MAX_SESSIONS:,} more (--json has all)"
     return table

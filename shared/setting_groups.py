@@ -182,7 +182,7 @@ class AutoscalerSettings(BaseSettings):
     target_drain_seconds: int = Field(
         default=900, ge=1, le=86_400, description="Seconds in which the backlog should be worked off."
     )
-    real_time_factor: float = Field(
+    rtfx: float = Field(
         default=20, gt=0, le=10_000, description="Seconds of audio that one worker transcribes in a second."
     )
     boot_limit_seconds: int = Field(

@@ -13,7 +13,7 @@ from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 # Seconds of audio in a second. What tells less is no slow worker but a strange heartbeat, and must not make a backlog
 # of years of a few jobs.
 _SLOWEST = 0.01
@@ -60,7 +60,7 @@ def fleet_of(observation: Observation, policy: Policy, now: datetime) -> Fleet:
 # --- work
 
 
-def real_time_factor(observation: Observation, policy: Policy, now: datetime) -> float:
+def rtfx(observation: Observation, policy: Policy, now: datetime) -> float:
     """Seconds of audio that a worker transcribes in a second: the median of fresh heartbeats, else the setting.
 
     The median, so that one worker with a strange number changes nothing.
@@ -68,13 +68,13 @@ def real_time_factor(observation: Observation, policy: Policy, now: datetime) ->
     running = [instance for instance in observation.instances or () if instance.state == "running"]
     beats = [beat for instance in running if (beat := observation.heartbeat_of(instance))]
     fresh = [beat for beat in beats if now - beat.beat_at <= policy.silent_limit and not is_from_the_future(beat, now)]
-    said = [beat.real_time_factor for beat in fresh if beat.real_time_factor and beat.real_time_factor >= _SLOWEST]
-    return median(said) if said else policy.real_time_factor
+    said = [beat.rtfx for beat in fresh if beat.rtfx and beat.rtfx >= _SLOWEST]
+    return median(said) if said else policy.rtfx
 
 
 def backlog_seconds(queue: QueueDepth, policy: Policy, factor: float | None = None) -> float:
-    """Seconds that one worker needs for all jobs on the queues, at `factor` or else the policy's real-time factor."""
-    return queue.total * policy.chunk_seconds / (factor or policy.real_time_factor)
+    """Seconds that one worker needs for all jobs on the queues, at `factor` or else the policy's RTFx."""
+    return queue.total * policy.chunk_seconds / (factor or policy.rtfx)
 
 
 # --- words
@@ -100,5 +100,5 @@ def instances(count: int) -> str:
 def names(members: Iterable[Member]) -> str:
     """`i-1 is stopping, i-2 is draining`, cut where it would grow long."""
     texts = [f"{member.id} is {member.standing}" for member in members]
-    more = f" and {len(texts) - _MOST_NAMES} more" if len(texts) > _MOST_NAMES else ""
-    return ", ".join(texts[:_MOST_NAMES]) + more
+    more = f" and {len(texts) - _MAX_NAMES} more" if len(texts) > _MAX_NAMES else ""
+    return ", ".join(texts[:_MAX_NAMES]) + more

@@ -16,7 +16,7 @@ from autoscaler.planning.surplus import surplus_of, surplus_stops
 
 __all__ = ["backlog_seconds", "desired_instances", "plan"]
 
-_MOST_CLAUSES = 5
+_MAX_CLAUSES = 5
 
 
 def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
@@ -29,7 +29,7 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
     if observation.lock.held:
         return Plan((), f"holding: {observation.lock.describe()}", Decision.HOLDING)
     if observation.queue is None or observation.instances is None:
-        return Plan((), f"waiting: {'; '.join(observation.problems)}", Decision.BLIND)
+        return Plan((), f"waiting: {'; '.join(observation.problems)}", Decision.OBSERVATION_FAILED)
     fleet = fleet_of(observation, policy, now)
     ends = endings(fleet, observation, policy, wanted_idle(policy, now), now)
     surplus = surplus_of(fleet, observation, policy, now)
@@ -42,7 +42,7 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
         _reason(verdict, ends),
         _decision(verdict, ends),
         alarms,
-        in_doubt=verdict.decision is Decision.DOUBTING and observation.sighting is None,
+        in_doubt=verdict.decision is Decision.UNCONFIRMED and observation.sighting is None,
         surplus=surplus,
     )
 
@@ -58,7 +58,7 @@ def _budget_alarm(fleet: Fleet, verdict: StartDecision) -> tuple[str, ...]:
 def _reason(verdict: StartDecision, ends: Endings) -> str:
     if not ends.actions and verdict.decision is Decision.NOTHING_TO_DO:
         return f"nothing to do: {verdict.reason}"
-    clauses = [_clause(action) for action in ends.actions[:_MOST_CLAUSES]]
+    clauses = [_clause(action) for action in ends.actions[:_MAX_CLAUSES]]
     more = len(ends.actions) - len(clauses)
     return "; ".join((verdict.reason, *clauses, *((f"and {more} more",) if more else ())))
 

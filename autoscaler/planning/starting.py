@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from autoscaler.model import Decision, Observation, Policy, Sighting, StartInstance
-from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, real_time_factor
+from autoscaler.model import Decision, Observation, Policy, ProbeResult, StartInstance
+from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, rtfx
 from autoscaler.planning.status import InstanceStatus
 from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
@@ -81,7 +81,7 @@ def wanted_instances(queue: QueueDepth, policy: Policy, factor: float | None = N
 def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> StartDecision:
     """The start that is due, if any, and why or why not. The queues must be known."""
     queue = observation.least_queue() or QueueDepth()
-    factor = real_time_factor(observation, policy, now)
+    factor = rtfx(observation, policy, now)
     desired = max(desired_instances(queue, policy, factor), wanted_idle(policy, now))
     case = _Case(fleet, observation, policy, now, queue, desired)
     for rule in _RULES:
@@ -149,7 +149,7 @@ def _too_little_yet(case: _Case) -> StartDecision | None:
         return None
     left = human_duration((policy.start_max_wait - age).total_seconds())
     return StartDecision(
-        Decision.GATHERING, f"gathering: fewer than {policy.start_min_jobs:,}, {left} left; {case.shape}"
+        Decision.ACCUMULATING, f"gathering: fewer than {policy.start_min_jobs:,}, {left} left; {case.shape}"
     )
 
 
@@ -189,10 +189,10 @@ def _doubt(case: _Case, count: int) -> StartDecision | None:
     """
     seen = case.observation.sighting
     why = _why_counts_are_not_believed(case, count)
-    if why is None or seen in {Sighting.MESSAGE, Sighting.REFUSED}:
+    if why is None or seen in {ProbeResult.MESSAGE, ProbeResult.REFUSED}:
         return None
     look = "so a tick would look for a message" if seen is None else "and a look found no message"
-    return StartDecision(Decision.DOUBTING, f"doubting: {why}, {look}; {case.shape}")
+    return StartDecision(Decision.UNCONFIRMED, f"doubting: {why}, {look}; {case.shape}")
 
 
 def _why_counts_are_not_believed(case: _Case, count: int) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from autoscaler.model import Observation, Policy, StopInstance, Surplus
-from autoscaler.planning.fleet import Fleet, real_time_factor
+from autoscaler.planning.fleet import Fleet, rtfx
 from autoscaler.planning.starting import wanted_idle, wanted_instances
 from autoscaler.planning.status import InstanceStatus
 from shared.clock import human_duration
@@ -25,7 +25,7 @@ def surplus_of(fleet: Fleet, observation: Observation, policy: Policy, now: date
         return None
     # The most that any look shows, and never the last one: that is the idle limit's to end.
     queue = max((observation.queue, *observation.confirmations), key=lambda depth: depth.total)
-    wanted = wanted_instances(queue, policy, real_time_factor(observation, policy, now))
+    wanted = wanted_instances(queue, policy, rtfx(observation, policy, now))
     wanted = max(1, wanted, wanted_idle(policy, now))
     capacity, last = _capacity(fleet), observation.surplus
     if capacity <= wanted:

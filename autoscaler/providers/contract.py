@@ -20,7 +20,7 @@ NOT_RUNNING = "NotRunning"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProviderView:
     """What a provider makes of the instances that were found.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sight:
 class CapacityProvider(Protocol):
     """Starts and stops instances; never raises for what AWS refuses."""
 
-    def see(self, found: tuple[Instance, ...]) -> Sight:
+    def see(self, found: tuple[Instance, ...]) -> ProviderView:
         """The provider's view of the instances that carry the fleet's tag."""
 
     def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:

@@ -5,7 +5,7 @@ from datetime import datetime
 import structlog
 
 from autoscaler.model import ActionOutcome, Instance
-from autoscaler.providers.contract import CapacityProvider, Sight
+from autoscaler.providers.contract import CapacityProvider, ProviderView
 from shared.clock import iso
 
 log = structlog.get_logger()
@@ -17,8 +17,8 @@ class DryRunPool:
     def __init__(self, real: CapacityProvider | None = None) -> None:
         self._real = real
 
-    def see(self, found: tuple[Instance, ...]) -> Sight:
-        return self._real.see(found) if self._real else Sight(found)
+    def see(self, found: tuple[Instance, ...]) -> ProviderView:
+        return self._real.see(found) if self._real else ProviderView(found)
 
     def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         log.debug("dry_run_start", instances=candidates[:count], at=iso(now))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from autoscaler.model import ActionOutcome, Instance
-from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, Sight
+from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, ProviderView
 from autoscaler.providers.refusals import Refusal, code_of, refusal
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, InstanceError
@@ -75,19 +75,19 @@ class AutoScalingGroup:
         self._name = name
         self._clock = clock
 
-    def see(self, found: tuple[Instance, ...]) -> Sight:
+    def see(self, found: tuple[Instance, ...]) -> ProviderView:
         """Members, owned since their launch; places that the group is filling (pending) or could fill (stopped)."""
         try:
             group = self._look()
         except (*AWS_ERRORS, InstanceError) as error:
-            return Sight(None, (f"could not read the Auto Scaling group {self._name} ({_code(error)})",))
+            return ProviderView(None, (f"could not read the Auto Scaling group {self._name} ({_code(error)})",))
         members, now = _members(found, group), self._clock.now()
         unseen = sorted(set(group.members) - {instance.id for instance in found})
         # EC2 shows a new instance seconds after the group does. One that stays away has not the fleet's tag.
         coming = [name for name in unseen if group.members[name] not in {*_LEAVING, *_ASIDE}]
         untagged = [name for name in coming if group.members[name] == "InService"]
         places = (*_on_their_way(coming, now), *_places(group, now))
-        return Sight((*members, *_others(found, group), *places), tuple(_problems(group, untagged)))
+        return ProviderView((*members, *_others(found, group), *places), tuple(_problems(group, untagged)))
 
     def start(self, candidates: tuple[str, ...], count: int, _now: datetime) -> ActionOutcome:
         """Raise the desired capacity by as many of the places as are still free, up to `count`."""

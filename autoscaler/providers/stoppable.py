@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from autoscaler.model import ActionOutcome, Instance
-from autoscaler.providers.contract import ALREADY_STARTED, HELD, NOT_RUNNING, Sight
+from autoscaler.providers.contract import ALREADY_STARTED, HELD, NOT_RUNNING, ProviderView
 from autoscaler.providers.refusals import Refusal, code_of, refusal
 from shared.clock import iso
 from shared.errors import AWS_ERRORS
@@ -27,14 +27,14 @@ log = structlog.get_logger()
 
 _BATCH = 50
 # So that a tick ends in time when nothing can start; the plan's order says who is tried first a minute later.
-_MOST_CALLS = 40
+_MAX_CALLS = 40
 
 
 @dataclass(slots=True)
 class _Budget:
     """How many calls are left, and whether more of them make sense."""
 
-    calls: int = _MOST_CALLS
+    calls: int = _MAX_CALLS
     closed: bool = False
 
     @property
@@ -48,9 +48,9 @@ class InstancePool:
     def __init__(self, ec2: "EC2Client") -> None:
         self._ec2 = ec2
 
-    def see(self, found: tuple[Instance, ...]) -> Sight:
+    def see(self, found: tuple[Instance, ...]) -> ProviderView:
         """The pool is what carries the fleet's tag."""
-        return Sight(found)
+        return ProviderView(found)
 
     def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         """Start up to `count` of the `candidates` in order, going on to the next ones where AWS says "not now".

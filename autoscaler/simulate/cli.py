@@ -84,7 +84,7 @@ def simulate(
     draw = _drawing(plot, beside=beside) if plot else None
     trace = _trace(workload, days, seed)
     settings = settings_of(changes, trace)
-    world = replace(NAMED[conditions], real_time_factor=settings.real_time_factor)
+    world = replace(NAMED[conditions], rtfx=settings.rtfx)
     contending = contenders(settings) if beside else [ours(settings)]
     results = compare(trace, contending, world, seed, settings.max_instances + SPARE)
     if draw:

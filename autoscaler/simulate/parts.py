@@ -6,7 +6,7 @@ It decides nothing, and changes nothing of what was decided. The capacity provid
 from dataclasses import replace
 from datetime import datetime
 
-from autoscaler.model import ActionOutcome, Observation, Sighting
+from autoscaler.model import ActionOutcome, Observation, ProbeResult
 from autoscaler.record import TickRecord
 from autoscaler.simulate.world.fleet import SimulatedFleet
 from autoscaler.simulate.world.jobs import Counts
@@ -17,7 +17,7 @@ from shared.state.lock import LockState
 _EMPTY_RECEIVE_SECONDS = 2.0  # `autoscaler.probe` waits so long for a message
 
 
-class SimulatedEyes:
+class SimulatedObserver:
     """Sees the simulated world as `autoscaler.observe` sees AWS."""
 
     def __init__(self, counts: Counts, live: LiveSessions, fleet: SimulatedFleet, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class SimulatedEyes:
         found = self._counts.find_message()
         if not found:
             self._clock.sleep(_EMPTY_RECEIVE_SECONDS)
-        return replace(observation, sighting=Sighting.MESSAGE if found else Sighting.NOTHING)
+        return replace(observation, sighting=ProbeResult.MESSAGE if found else ProbeResult.NOTHING)
 
     def lock(self) -> LockState:
         return self._live.state()

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from random import Random
 
 from autoscaler.model import ActionOutcome, Instance
-from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, Sight
+from autoscaler.providers.contract import ALREADY_STARTED, NOT_RUNNING, ProviderView
 from autoscaler.simulate.world.conditions import Conditions
 from autoscaler.simulate.world.fleet import SimulatedFleet
 from shared.clock import Clock
@@ -36,8 +36,8 @@ class SimulatedPool:
         self.faults: deque[StartFault] = deque()
         self.blocked = 0
 
-    def see(self, found: tuple[Instance, ...]) -> Sight:
-        return Sight(found)
+    def see(self, found: tuple[Instance, ...]) -> ProviderView:
+        return ProviderView(found)
 
     def start(self, candidates: tuple[str, ...], count: int, now: datetime) -> ActionOutcome:
         """All in one call, as EC2 takes fifty; what it starts runs at once, and the answer takes its time."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from autoscaler.simulate.parts import MemoryRecords, SimulatedEyes, SimulatedRepairs
+from autoscaler.simulate.parts import MemoryRecords, SimulatedObserver, SimulatedRepairs
 from autoscaler.simulate.pool import SimulatedPool
 from autoscaler.simulate.result import Sample, SimulationResult
 from autoscaler.simulate.strategies import Strategy
@@ -23,8 +23,8 @@ from autoscaler.simulate.world.waits import Waits
 from autoscaler.tick import TickParts
 from shared.settings import Settings
 
-_LOOK_SECONDS = 60.0
-_MOST_SAMPLES = 2000
+_POLL_INTERVAL_SECONDS = 60.0
+_MAX_SAMPLES = 2000
 # After the last arrival the fleet may work on; beyond this, jobs count as left.
 _GRACE_SECONDS = 2 * 86_400.0
 
@@ -61,7 +61,7 @@ class _Simulation:
         self._queue = SimulatedQueue(self._agenda)
         self._watch = RuleChecker(run.strategy.bounds(run.settings))
         settings, conditions = run.settings, run.conditions
-        waits = Waits(settings.chunk_seconds / conditions.real_time_factor)
+        waits = Waits(settings.chunk_seconds / conditions.rtfx)
         self._around = SimulationContext(
             self._agenda, self._queue, self._live, self._watch, waits, settings, conditions, world_random
         )
@@ -69,13 +69,13 @@ class _Simulation:
         counts = Counts(self._queue, self._agenda, conditions, counts_random)
         clock = SimulatedClock(self._agenda)
         self._pool = SimulatedPool(self._fleet, clock, conditions, calls_random)
-        eyes = SimulatedEyes(counts, self._live, self._fleet, clock)
+        eyes = SimulatedObserver(counts, self._live, self._fleet, clock)
         parts = TickParts(eyes, self._pool, SimulatedRepairs(self._fleet), MemoryRecords())
         self._strategy_tick = run.strategy.ticking(parts, clock)
         self._samples: list[Sample] = []
-        self._sample_every = max(1, round(run.trace.seconds / _LOOK_SECONDS / _MOST_SAMPLES))
+        self._sample_every = max(1, round(run.trace.seconds / _POLL_INTERVAL_SECONDS / _MAX_SAMPLES))
         self._looks = 0
-        self._most_running = 0
+        self._max_running = 0
         self._last_published: tuple[int, float] = (0, 0.0)
 
     def result(self) -> SimulationResult:
@@ -87,7 +87,7 @@ class _Simulation:
         self._agenda.run(end)
         latest = end + _GRACE_SECONDS
         while self._watch.unpublished and self._agenda.now < latest:
-            self._agenda.run(self._agenda.now + _LOOK_SECONDS)
+            self._agenda.run(self._agenda.now + _POLL_INTERVAL_SECONDS)
         return self._sum_up()
 
     # --- from outside
@@ -147,13 +147,13 @@ class _Simulation:
     def _look(self) -> None:
         agenda = self._agenda
         self._watch.look(agenda.now, self._live.free_time, visible=self._queue.visible)
-        self._most_running = max(self._most_running, self._fleet.running)
+        self._max_running = max(self._max_running, self._fleet.running)
         if self._watch.published > self._last_published[0]:
             self._last_published = (self._watch.published, agenda.now)
         if self._looks % self._sample_every == 0:
             self._samples.append(self._sample())
         self._looks += 1
-        agenda.after(_LOOK_SECONDS, self._look)
+        agenda.after(_POLL_INTERVAL_SECONDS, self._look)
 
     def _sample(self) -> Sample:
         return Sample(
@@ -186,12 +186,12 @@ class _Simulation:
             wait_max=waits.longest,
             wait_mean=waits.total / waits.count if waits.count else 0.0,
             starts=len(self._fleet.started_at),
-            most_starts_an_hour=_most_within(self._fleet.started_at, 3600),
+            most_starts_an_hour=_max_within(self._fleet.started_at, 3600),
             blocked=self._pool.blocked,
             gpu_seconds=self._fleet.billed_seconds(),
             busy_seconds=self._around.busy_seconds,
             least_gpu_seconds=watch.queued * self._around.job_seconds,
-            most_running=self._most_running,
+            most_running=self._max_running,
             cost_usd=self._cost(),
             drained_after=None if watch.unpublished or not arrivals else self._last_published[1] - arrivals[0].at,
             locked_seconds=self._agenda.now - self._live.free_time,
@@ -201,7 +201,7 @@ class _Simulation:
         )
 
 
-def _most_within(times: Sequence[float], seconds: float) -> int:
+def _max_within(times: Sequence[float], seconds: float) -> int:
     """The most of these ascending times that lie within any span of that length, its end not included."""
     most = first = 0
     for last, time in enumerate(times):

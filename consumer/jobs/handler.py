@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # Three unexpected errors in a row are no longer one bad input.
-_MOST_UNEXPECTED = 3
+_MAX_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
@@ -69,7 +69,7 @@ class JobHandler:
     @property
     def broken(self) -> bool:
         """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
-        return self._unexpected >= _MOST_UNEXPECTED
+        return self._unexpected >= _MAX_UNEXPECTED
 
     def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
         """Bring a held message to where only the model is missing, or to an end."""
@@ -80,7 +80,7 @@ class JobHandler:
             existing = self.retrier(existing_transcript, self.s3, job)
             if existing and existing.satisfies(job):
                 return self._done(message, self._skipped(job))
-            if not self.ledger.processing(job, self.worker_id, message.receives):
+            if not self.ledger.processing(job, self.worker_id, message.receive_count):
                 return self._done(message, self._cancelled(job))
             prepared = PreparedJob(message, job, existing, self.audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
@@ -108,7 +108,7 @@ class JobHandler:
             case PermanentJobError():
                 return self._dead_letter(message, job, error)
             case Aborted():
-                self._give_back(message, job, "aborted: the worker was asked to stop", seconds=0)
+                self._release(message, job, "aborted: the worker was asked to stop", seconds=0)
                 return None
             case LeaseLostError():
                 # Another worker may have the job: whatever is known here is too late to be of use.
@@ -121,7 +121,7 @@ class JobHandler:
                 self._unexpected += 1
         return self._retry_later(message, job, error)
 
-    def give_back(self, messages: list[Message], *, seconds: int = 0) -> None:
+    def release(self, messages: list[Message], *, seconds: int = 0) -> None:
         """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
         if not messages:
             return
@@ -135,7 +135,7 @@ class JobHandler:
 
     def hand_back(self, jobs: Sequence[PreparedJob]) -> None:
         """Let others have jobs that no window was made of, at once."""
-        self.give_back([each.message for each in jobs])
+        self.release([each.message for each in jobs])
         for each in jobs:
             self.ledger.handed_back(each.job, "the worker holds still or ends")
 
@@ -213,16 +213,18 @@ class JobHandler:
         outage = is_outage(error)
         if job and outage:
             self.breaker.failed(lambda: existing_transcript(self.s3, job))
-        if message.receives >= self.settings.max_receives and not outage:
-            exhausted = PermanentJobError("attempts-exhausted", f"failed {message.receives} times, last with {what}")
+        if message.receive_count >= self.settings.max_receives and not outage:
+            exhausted = PermanentJobError(
+                "attempts-exhausted", f"failed {message.receive_count} times, last with {what}"
+            )
             return self._dead_letter(message, job, exhausted)
-        backoff = self.settings.retry_backoff_seconds * 2 ** (message.receives - 1)
+        backoff = self.settings.retry_backoff_seconds * 2 ** (message.receive_count - 1)
         log.warning("job_will_be_retried", error=what, in_seconds=min(backoff, _LONGEST_BACKOFF_SECONDS))
-        self._give_back(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
+        self._release(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
         return None
 
-    def _give_back(self, message: Message, job: ChunkJob | None, why: str, *, seconds: int) -> None:
-        self.give_back([message], seconds=seconds)
+    def _release(self, message: Message, job: ChunkJob | None, why: str, *, seconds: int) -> None:
+        self.release([message], seconds=seconds)
         if job:
             self.ledger.handed_back(job, why)
 

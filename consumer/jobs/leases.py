@@ -53,23 +53,23 @@ class LeaseKeeper:
         """Keep the leases of messages just received."""
         with self._mutex:
             for message in messages:
-                self._leases[message.receipt] = _Lease(message, message.received_at + self._seconds)
+                self._leases[message.receipt_handle] = _Lease(message, message.received_at + self._seconds)
 
     def drop(self, messages: Sequence[Message]) -> None:
         """Stop extending, before the messages are deleted or given back."""
         with self._mutex:
             for message in messages:
-                self._leases.pop(message.receipt, None)
+                self._leases.pop(message.receipt_handle, None)
 
     def begin(self, message: Message) -> None:
         """A step of the work on a held message begins: its deadline runs from now."""
         with self._mutex:
-            self._leases[message.receipt].begun_at = self._clock.monotonic()
+            self._leases[message.receipt_handle].begun_at = self._clock.monotonic()
 
     def pause(self, message: Message) -> None:
         """Nobody works on the message for now: it is still held, and its deadline does not run."""
         with self._mutex:
-            if lease := self._leases.get(message.receipt):
+            if lease := self._leases.get(message.receipt_handle):
                 lease.begun_at = None
 
     def check(self, message: Message) -> None:
@@ -79,7 +79,7 @@ class LeaseKeeper:
             LeaseLostError: it is not, so another worker may have it by now.
         """
         with self._mutex:
-            lease = self._leases.get(message.receipt)
+            lease = self._leases.get(message.receipt_handle)
             if lease is None or lease.lost or self._clock.monotonic() >= lease.expires_at:
                 raise LeaseLostError("the lease on the job has run out")
 
@@ -116,7 +116,7 @@ class LeaseKeeper:
             log.warning("leases_not_extended", error=type(error).__name__, jobs=len(leases))
             return
         for lease in leases:
-            if lease.message.receipt in refused:
+            if lease.message.receipt_handle in refused:
                 lease.lost = True
                 log.warning("lease_lost", message_id=lease.message.message_id)
             else:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
 # An SQS message attribute may be far longer, but a dead letter's reason is read by people.
-_MOST_DETAIL = 500
+_MAX_DETAIL = 500
 
 
 class JobQueue:
@@ -50,7 +50,7 @@ class JobQueue:
 
     def delete(self, message: Message) -> None:
         """Take the message off its queue for good. Raises what boto3 raises."""
-        self._sqs.delete_message(QueueUrl=message.queue_url, ReceiptHandle=message.receipt)
+        self._sqs.delete_message(QueueUrl=message.queue_url, ReceiptHandle=message.receipt_handle)
 
     def dead_letter(self, message: Message, error: PermanentJobError, worker_id: str) -> None:
         """Put the message on the dead-letter queue with its reason; deleting it from its own comes after.
@@ -60,9 +60,9 @@ class JobQueue:
         """
         attributes = {
             "reason": error.reason,
-            "detail": _printable(error.detail)[:_MOST_DETAIL],
+            "detail": _printable(error.detail)[:_MAX_DETAIL],
             "workerId": worker_id,
-            "receives": str(message.receives),
+            "receives": str(message.receive_count),
             "failedAt": iso(self._clock.now()),
             "sourceQueue": message.queue_url.rsplit("/", 1)[-1],
         }
@@ -82,11 +82,12 @@ class JobQueue:
         for url in {message.queue_url for message in messages}:
             mine = {str(number): m for number, m in enumerate(messages) if m.queue_url == url}
             entries = [
-                {"Id": number, "ReceiptHandle": m.receipt, "VisibilityTimeout": seconds} for number, m in mine.items()
+                {"Id": number, "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": seconds}
+                for number, m in mine.items()
             ]
             call = partial(self._change_visibility, url)
             outcome = in_batches(call, entries, self._clock)
-            refused |= {mine[number].receipt for number in outcome.failed}
+            refused |= {mine[number].receipt_handle for number in outcome.failed}
         return refused
 
     def _change_visibility(self, queue_url: str, entries: Sequence[Any]) -> Mapping[str, Any]:
@@ -109,9 +110,9 @@ def _message(queue_url: str, raw: "MessageTypeDef", asked_at: float) -> Message:
     return Message(
         queue_url=queue_url,
         message_id=raw["MessageId"],
-        receipt=raw["ReceiptHandle"],
+        receipt_handle=raw["ReceiptHandle"],
         body=raw["Body"],
-        receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+        receive_count=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
         received_at=asked_at,
     )
 

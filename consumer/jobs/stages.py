@@ -22,9 +22,9 @@ class Message:
 
     queue_url: str
     message_id: str
-    receipt: str
+    receipt_handle: str
     body: str
-    receives: int
+    receive_count: int
     received_at: float
 
 

@@ -23,7 +23,7 @@ class HeartbeatSender:
         self._state: WorkerState = "starting"
         self._idle_since: datetime | None = clock.now()
         self._jobs_done = 0
-        self._real_time_factor: float | None = None
+        self._rtfx: float | None = None
         self._progress_at: datetime | None = None
         self.turned_at = clock.monotonic()
         """When the worker's loop last went round, on the monotonic clock."""
@@ -48,15 +48,15 @@ class HeartbeatSender:
                 self._idle_since = self._clock.now()
         self.beat()
 
-    def turned(self) -> None:
+    def tick(self) -> None:
         """The worker's loop goes round: the thread that receives is alive."""
         self.turned_at = self._clock.monotonic()
 
-    def job_done(self, real_time_factor: float | None) -> None:
-        """Count a finished job; said with the next beat. `real_time_factor` is the run's, up to now."""
+    def job_done(self, rtfx: float | None) -> None:
+        """Count a finished job; said with the next beat. `rtfx` is the run's, up to now."""
         with self._mutex:
             self._jobs_done += 1
-            self._real_time_factor = real_time_factor
+            self._rtfx = rtfx
             if self._state == "busy":
                 self._progress_at = self._clock.now()
 
@@ -69,7 +69,7 @@ class HeartbeatSender:
                 beat_at=self._clock.now(),
                 idle_since=self._idle_since,
                 jobs_done=self._jobs_done,
-                real_time_factor=self._real_time_factor,
+                rtfx=self._rtfx,
                 progress_at=self._progress_at,
             )
         self._ledger.beat(heartbeat)

@@ -16,7 +16,7 @@ from shared.clock import Clock
 
 log = structlog.get_logger()
 
-_LOOK_SECONDS: Final = 5.0
+_POLL_INTERVAL_SECONDS: Final = 5.0
 # Kept of the time that is left: to give the rest back, to write the report, and to tell of it.
 _RESERVE_SECONDS: Final = 30.0
 
@@ -32,7 +32,7 @@ class SpotWatch:
 
     def running(self) -> AbstractContextManager[None]:
         """Watch for as long as the block lasts, if this instance is one that EC2 may take away."""
-        return repeating(self.look, _LOOK_SECONDS, "spot") if self._service.is_spot() else nullcontext()
+        return repeating(self.look, _POLL_INTERVAL_SECONDS, "spot") if self._service.is_spot() else nullcontext()
 
     def look(self) -> None:
         """Look once."""

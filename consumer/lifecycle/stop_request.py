@@ -4,7 +4,7 @@ from shared.clock import Clock
 
 ASKED_TO_STOP = "asked to stop before the queue was empty"
 
-_LOOK_SECONDS = 0.5
+_POLL_INTERVAL_SECONDS = 0.5
 
 
 class StopRequest:
@@ -48,4 +48,4 @@ class StopRequest:
         """Wait, but not beyond a request to stop."""
         end = self._clock.monotonic() + seconds
         while not self.requested and (left := end - self._clock.monotonic()) > 0:
-            self._clock.sleep(min(left, _LOOK_SECONDS))
+            self._clock.sleep(min(left, _POLL_INTERVAL_SECONDS))

@@ -45,9 +45,9 @@ class WorkerProgress:
     def problem(self) -> str | None:
         """Why the worker does not get on; `None` while it does."""
         now = self._clock.monotonic()
-        turned = now - self._heart.turned_at
-        if turned > self._turn_limit:
-            return f"the loop has not turned for {turned:.0f} s"
+        tick = now - self._heart.turned_at
+        if tick > self._turn_limit:
+            return f"the loop has not turned for {tick:.0f} s"
         oldest = self._leases.oldest_beginning()
         if oldest is not None and now - oldest > self._job_limit:
             return f"a job has been at work for {now - oldest:.0f} s"

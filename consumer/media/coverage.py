@@ -14,7 +14,7 @@ from consumer.media.webm import Block, WebmStructure
 
 # The smallest block there is: an id, a size, four bytes of header, two of Opus. It bounds what can be lost with a
 # number of bytes, so that a spoilt clock does not make an hour of a hole.
-_LEAST_BLOCK_BYTES: Final = 8
+_MIN_BLOCK_BYTES: Final = 8
 _CLOCK_TICK_SECONDS: Final = 0.005  # recorders round to milliseconds, and some drift a little
 
 
@@ -75,7 +75,7 @@ def _holes(found: WebmStructure, durations: list[float], lost_in_front: int) -> 
 def _hole(block: Block, previous_end: float, duration: float, mean_bytes: int) -> float:
     """By the clock, unless it cannot be right: a lost cluster header takes the time of its blocks with it."""
     gap = block.seconds - previous_end
-    if -_CLOCK_TICK_SECONDS <= gap <= (block.lost_bytes // _LEAST_BLOCK_BYTES + 1) * duration:
+    if -_CLOCK_TICK_SECONDS <= gap <= (block.lost_bytes // _MIN_BLOCK_BYTES + 1) * duration:
         return max(0.0, gap)
     return block.lost_bytes / mean_bytes * duration
 

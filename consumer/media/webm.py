@@ -40,7 +40,7 @@ from consumer.media.matroska import (
 from consumer.media.webm_resync import ends, goes_on, next_block
 
 # A group's elements beside its block are of ten kinds (RFC 9559, section 5.1.3.5).
-_MOST_IN_GROUP: Final = 16
+_MAX_IN_GROUP: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ class _Walk:
 
     def _fill(self, at: int, end: int) -> bool:
         """Whether whole elements stand from `at` to `end`: a spoilt size hardly ever ends where one of them does."""
-        for _ in range(_MOST_IN_GROUP):
+        for _ in range(_MAX_IN_GROUP):
             element = read_element(self.data, at) if at < end else None
             if element is None:
                 break

@@ -13,7 +13,7 @@ from consumer.media.webm import Block, WebmStructure
 # A block's time is a signed 16-bit number of ticks after its cluster's, so a new cluster is due before this.
 _CLUSTER_TICKS: Final = 30_000
 # The most that a cluster's clock can show (RFC 8794, section 7.2). Only a spoilt one gets there.
-_MOST_TICKS: Final = (1 << 64) - 1
+_MAX_TICKS: Final = (1 << 64) - 1
 
 
 def rebuild(data: bytes, found: WebmStructure, begins: list[float]) -> bytes:
@@ -31,7 +31,7 @@ def rebuild(data: bytes, found: WebmStructure, begins: list[float]) -> bytes:
 
 def cluster_head(ticks: int) -> bytes:
     """The beginning of a cluster of unknown size whose clock stands at `ticks`."""
-    return encode_open(CLUSTER) + encode_unsigned(TIMESTAMP, min(ticks, _MOST_TICKS))
+    return encode_open(CLUSTER) + encode_unsigned(TIMESTAMP, min(ticks, _MAX_TICKS))
 
 
 def open_head(head: bytes) -> bytes:

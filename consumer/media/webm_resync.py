@@ -31,7 +31,7 @@ _MAY_BEGIN: Final = re.compile(rb"[\xa3\xa0]|\x1f\x43\xb6\x75")
 _SEARCHED_BYTES: Final = 1 << 20
 # Clusters in a row that hold no block. Without a bound, bytes that repeat such a cluster would be walked to their end
 # from each of them.
-_MOST_EMPTY: Final = 4
+_MAX_EMPTY: Final = 4
 # How much of the chunk before is tried as the front of an element that `tail_of` did not measure.
 _SHORT_TAIL: Final = 16
 
@@ -77,7 +77,7 @@ def next_block(data: bytes, at: int, tracks: frozenset[int], *, blocks: int = 2)
 def goes_on(data: bytes, at: int, tracks: frozenset[int], *, blocks: int) -> bool:
     """Whether `blocks` blocks stand at `at` one behind the other, or fewer up to the end of the data."""
     seen = empty = 0
-    while seen < blocks and empty <= _MOST_EMPTY:
+    while seen < blocks and empty <= _MAX_EMPTY:
         if ends(data, at):
             return True
         element = read_element(data, at)

@@ -116,7 +116,7 @@ def check(*, name: str | None, as_json: bool) -> None:
         "loadSeconds": round(load_seconds, 2),
         "audioSeconds": round(result.audio_seconds, 2),
         "seconds": round(result.seconds, 3),
-        "realTimeFactor": round(result.real_time_factor, 1),
+        "rtfx": round(result.rtfx, 1),
         "shareHeard": round(result.share_heard, 3),
     }
     if as_json:
@@ -124,7 +124,7 @@ def check(*, name: str | None, as_json: bool) -> None:
     else:
         click.echo(
             f"{transcriber.model_name} on {transcriber.device} works: loaded in {load_seconds:.1f} s, "
-            f"{result.audio_seconds:.1f} s of speech in {result.seconds:.2f} s ({result.real_time_factor:.1f} times as "
+            f"{result.audio_seconds:.1f} s of speech in {result.seconds:.2f} s ({result.rtfx:.1f} times as "
             f"fast as it was spoken), {result.share_heard:.0%} of the words heard"
         )
 

@@ -20,7 +20,7 @@ _SAID: Final = ["it", "was", "the", "age", "of", "wisdom", "it", "was", "the", "
 # Every model knows English; what the fleet's recordings speak does not matter here.
 _LANGUAGE: Final = "en"
 # The smallest models hear all of it; a wrong one hears nothing, or something else.
-_LEAST_SHARE: Final = 0.5
+_MIN_SHARE: Final = 0.5
 
 
 class SelfTestError(ScribefleetError):
@@ -42,7 +42,7 @@ class ModelSelfTest:
     share_heard: float
 
     @property
-    def real_time_factor(self) -> float:
+    def rtfx(self) -> float:
         """Seconds of audio that were heard in a second."""
         return self.audio_seconds / max(self.seconds, 1e-6)
 
@@ -61,7 +61,7 @@ def self_test(transcriber: Transcriber, clock: Clock) -> ModelSelfTest:
     seconds = clock.monotonic() - began
     heard = " ".join(segment.text for segment in result.segments)
     share = share_heard(_SAID, heard)
-    if share < _LEAST_SHARE:
+    if share < _MIN_SHARE:
         raise SelfTestError(
             f"the model {transcriber.model_name} on {transcriber.device} failed the self-test: "
             f"it heard {heard!r} where {' '.join(_SAID)!r} is said"

@@ -23,14 +23,14 @@ COMPRESSION_LIMIT: Final = 2.4
 # A loop says up to this many words again and again, at least four times and at least ten words in all, each time
 # within so many seconds. People repeat themselves too ("no, no, no", a chant, a refrain), but not so much so fast.
 _LONGEST_LOOP_WORDS: Final = 12
-_LEAST_REPEATS: Final = 4
-_LEAST_WORDS: Final = 10
-_MOST_SECONDS_EACH: Final = 5.0
+_MIN_REPEATS: Final = 4
+_MIN_WORDS: Final = 10
+_MAX_SECONDS_EACH: Final = 5.0
 
 # Compression alone would condemn real anaphora: the opening of "A Tale of Two Cities" compresses 2.4 to 1, with nine
 # in ten of its runs of four words said once. In what a model makes up of such text most come again.
 _REPETITIVE_RUN: Final = 4
-_LEAST_SHARE_OF_NEW_RUNS: Final = 0.5
+_MIN_SHARE_OF_NEW_RUNS: Final = 0.5
 
 _LOWEST_LOG_PROBABILITY: Final = -100.0
 _NOT_SPOKEN: Final = re.compile(r"[\W_]+")
@@ -108,10 +108,10 @@ def _loop_from(first: int, words: Sequence[str], starts: Sequence[float]) -> ran
         while stop < len(words) and words[stop] == words[stop - length]:
             stop += 1
         repeats = (stop - first) // length
-        if repeats < max(_LEAST_REPEATS, ceil(_LEAST_WORDS / length)):
+        if repeats < max(_MIN_REPEATS, ceil(_MIN_WORDS / length)):
             continue
         last = first + (repeats - 1) * length
-        if starts[last] - starts[first] <= (repeats - 1) * _MOST_SECONDS_EACH:
+        if starts[last] - starts[first] <= (repeats - 1) * _MAX_SECONDS_EACH:
             return range(first + length, last + length)
     return None
 
@@ -129,7 +129,7 @@ def _is_repetitive(decode: Sequence[DecodedSegment]) -> bool:
         return False
     keys = [key for part in decode for word in part.segment.words if (key := _key(word))]
     runs = [tuple(keys[first : first + _REPETITIVE_RUN]) for first in range(len(keys) - _REPETITIVE_RUN + 1)]
-    return len(set(runs)) < _LEAST_SHARE_OF_NEW_RUNS * len(runs)
+    return len(set(runs)) < _MIN_SHARE_OF_NEW_RUNS * len(runs)
 
 
 def _without_loops(heard: Sequence[DecodedSegment]) -> tuple[list[DecodedSegment], list[Suppressed]]:

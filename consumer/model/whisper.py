@@ -47,7 +47,7 @@ _TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6)
 
 _WINDOW_SECONDS: Final = 30.0
 # As many windows as the default of `max_jobs_in_hand` fills.
-_MOST_PARALLEL: Final = 6
+_MAX_PARALLEL: Final = 6
 
 
 class _Effort(NamedTuple):
@@ -174,7 +174,7 @@ def choose_parallel(wanted: int, device: Device, cores: int) -> int:
     The decoder takes small steps, which several cores share badly: on two cores, two windows at the same time take well
     below the time of one after the other with both. A GPU gains next to nothing (SYSTRAN/faster-whisper#1192).
     """
-    return wanted or (1 if device == "cuda" else min(cores, _MOST_PARALLEL))
+    return wanted or (1 if device == "cuda" else min(cores, _MAX_PARALLEL))
 
 
 def usable_cores() -> int:

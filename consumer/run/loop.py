@@ -33,9 +33,9 @@ from shared.reporting.timeline import Phase
 log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
-_LOOK_SECONDS = 0.5
+_POLL_INTERVAL_SECONDS = 0.5
 # In a row: then it is no moment in which credentials are renewed.
-_MOST_REFUSED = 3
+_MAX_REFUSED = 3
 _PHASES: Mapping[WorkerState, Phase] = {
     "starting": "load",
     "idle": "idle",
@@ -107,7 +107,7 @@ class Worker:
     def _loop(self) -> _Ending:
         empty_polls = 0
         while not self._stop.requested:
-            self.heart.turned()
+            self.heart.tick()
             if self.pipeline.broken:
                 raise WorkerBrokenError("the worker cannot go on in this process")
             if self._gate.look().held:
@@ -137,15 +137,15 @@ class Worker:
         self._becomes("idle" if was_idle else "busy")
         room = pipeline.in_hand.room()
         if not room:
-            pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
+            pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
             return True
         room = self.worker.breaker.room(room, idle=was_idle)
         if not room:
             pipeline.settle()
             if was_idle:
-                self._stop.wait(_LOOK_SECONDS)
+                self._stop.wait(_POLL_INTERVAL_SECONDS)
             else:
-                pipeline.wait(_LOOK_SECONDS, until=lambda: pipeline.idle)
+                pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.idle)
             return True
         # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
         messages = self._receive(room, wait=pipeline.settled)
@@ -159,7 +159,7 @@ class Worker:
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
         """The next jobs; empty when there are none, `None` when the queue could not be asked."""
-        self.heart.turned()
+        self.heart.tick()
         try:
             messages = self.worker.queue.receive(room, wait=wait)
         except AWS_ERRORS as error:
@@ -175,8 +175,11 @@ class Worker:
     def _work_off(self) -> None:
         """Wait until nothing is in hand."""
         self.pipeline.settle()
-        while not self.pipeline.wait(_LOOK_SECONDS, until=lambda: self.pipeline.idle) and not self.pipeline.broken:
-            self.heart.turned()
+        while (
+            not self.pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: self.pipeline.idle)
+            and not self.pipeline.broken
+        ):
+            self.heart.tick()
 
     def _becomes(self, state: WorkerState) -> None:
         self.heart.becomes(state)
@@ -189,7 +192,7 @@ class Worker:
         if record:
             self.reporter.ended(record)
             self._finisher.ended(record)
-            self.heart.job_done(self.record.real_time_factor)
+            self.heart.job_done(self.record.rtfx)
 
     def _worked(self, seconds: float) -> None:
         self.record.worked(seconds)
@@ -220,9 +223,9 @@ class Worker:
         self._becomes("locked")
         refused = 0
         while not self._stop.requested and (lock := self._gate.look()).held:
-            self.heart.turned()
+            self.heart.tick()
             refused = refused + 1 if lock.caller_refused else 0
-            if refused >= _MOST_REFUSED:
+            if refused >= _MAX_REFUSED:
                 raise WorkerBrokenError(f"AWS refuses this worker: {lock.problem}")
             self._stop.wait(self.worker.settings.lock_poll_seconds)
         self._becomes("idle")
@@ -251,12 +254,12 @@ class Worker:
     def _finish_sessions(self) -> None:
         """Write the transcripts of the sessions without a gap; after a request to stop, what fits in the time."""
         self._finisher.hurry()
-        while not self._finisher.wait(_LOOK_SECONDS) and not self._stop.must_abort():
-            self.heart.turned()
+        while not self._finisher.wait(_POLL_INTERVAL_SECONDS) and not self._stop.must_abort():
+            self.heart.tick()
 
     def _report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report; returns whether the instance is owned."""
-        self.heart.turned()
+        self.heart.tick()
         # Before the instance may be stopped: what is said after that no longer leaves the host.
         self._say_metrics()
         return self.reporter.report(ending, why)

@@ -25,7 +25,7 @@ from consumer.run.in_flight import InFlight
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
 from consumer.sessions.hints import SessionHints
-from consumer.windows.plan import share_out
+from consumer.windows.plan import split_by_chunk
 from consumer.windows.selection import ChunkRef, QueuedJob, WindowSelector
 from consumer.windows.task import Task, TaskMaker
 from shared.errors import PermanentJobError
@@ -67,7 +67,7 @@ class Pipeline:
         self.in_hand = InFlight(settings)
         self._changed = self.in_hand.changed
         # What each thread goes on with at once, beside the window that is being planned.
-        self._most_ready = models.default.parallel * settings.batch_windows
+        self._max_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
         self._waiting: list[QueuedJob] = []
         self._preparing: dict[str, ChunkRef | None] = {}  # by receipt; `None` for a message that is no job
@@ -102,7 +102,7 @@ class Pipeline:
         """Take held messages into work; more may follow at once, so windows wait to become full."""
         with self._changed:
             self.in_hand.add(len(messages))
-            self._preparing |= {message.receipt: _place(message, self._settings.bucket) for message in messages}
+            self._preparing |= {message.receipt_handle: _place(message, self._settings.bucket) for message in messages}
             self._settled = False
         for message in messages:
             self._threads.submit(self._prepare, message)
@@ -139,7 +139,7 @@ class Pipeline:
     def _prepare(self, message: Message) -> None:
         outcome = self._worker.prepare(message) if self._gate.is_open() else message
         with self._changed:
-            del self._preparing[message.receipt]
+            del self._preparing[message.receipt_handle]
             if isinstance(outcome, PreparedJob) and outcome.job.transcript_key not in self._at_work:
                 self._at_work.add(outcome.job.transcript_key)
                 priority = message.queue_url == self._settings.priority_queue_url
@@ -148,9 +148,9 @@ class Pipeline:
                 return
         if isinstance(outcome, PreparedJob):
             # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
-            self._worker.give_back([message], seconds=int(self._settings.retry_backoff_seconds))
+            self._worker.release([message], seconds=int(self._settings.retry_backoff_seconds))
         elif isinstance(outcome, Message):
-            self._worker.give_back([message])
+            self._worker.release([message])
         self._ended([outcome if isinstance(outcome, JobRecord) else None])
 
     # --- plan
@@ -167,7 +167,7 @@ class Pipeline:
                 continue
             with self._changed:
                 self._waiting[:0] = [each for each in jobs if each not in task.jobs]
-                self._changed.wait_for(lambda: len(self._ready) < self._most_ready or self._finished())
+                self._changed.wait_for(lambda: len(self._ready) < self._max_ready or self._finished())
                 self._ready.append(task)
                 self._changed.notify_all()
 
@@ -228,14 +228,14 @@ class Pipeline:
             self.in_hand.worked(seconds / self._models.default.parallel, len(jobs))
             for task, transcription in zip(batch, heard, strict=True):
                 log.info("window_transcribed", **task.described(), seconds=round(seconds / len(batch), 3))
-                self._share_out(task, transcription, transcriber)
+                self._split_by_chunk(task, transcription, transcriber)
 
     def _transcriber(self, task: Task) -> Transcriber:
         with self._choosing_model:
             return self._models.get(task.model, task.speech.language)
 
-    def _share_out(self, task: Task, said: Transcription, transcriber: Transcriber) -> None:
-        heard = share_out(task.window, said.segments, said.suppressed)
+    def _split_by_chunk(self, task: Task, said: Transcription, transcriber: Transcriber) -> None:
+        heard = split_by_chunk(task.window, said.segments, said.suppressed)
         for job in task.jobs:
             spoken = ChunkTranscription(
                 heard[job.prepared.number],
@@ -274,7 +274,7 @@ class Pipeline:
         The model has heard its self-test in this process. Without an end such a job would break process after process,
         until SQS took it away with no reason.
         """
-        if len(jobs) > 1 or jobs[0].prepared.message.receives < self._settings.max_receives:
+        if len(jobs) > 1 or jobs[0].prepared.message.receive_count < self._settings.max_receives:
             self._hand_back(jobs)
             return
         self._failed(

@@ -87,7 +87,7 @@ def work(
             models = _load_models(settings, load, clock, reporter)
             runner = Worker(worker, models, gate, stop, heart, instance, reporter, until_empty=until_empty)
             last_words.say = runner.last_words
-            heart.turned()
+            heart.tick()
             manager.ready()
             with _watchdog(WorkerProgress(heart, worker.leases, settings, clock), manager, alive_file).running():
                 runner.run()
@@ -156,6 +156,6 @@ def _load_models(settings: Settings, load: Load, clock: Clock, reporter: Reporte
         device=default.device,
         parallel=default.parallel,
         seconds=record.model_load_seconds,
-        self_test_real_time_factor=round(tested.real_time_factor, 1),
+        self_test_rtfx=round(tested.rtfx, 1),
     )
     return models

@@ -28,7 +28,7 @@ from shared.reporting.timeline import Phase, RunTimeline
 Ending = Literal["ended", "interrupted", "crashed", "failed"]
 
 # A report stays readable, and its object small, when an outage broke a hundred thousand chunks.
-_MOST_ERRORS = 1000
+_MAX_ERRORS = 1000
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class RunRecord:
         return self.completed + self.skipped + self.failed
 
     @property
-    def real_time_factor(self) -> float | None:
+    def rtfx(self) -> float | None:
         """Seconds of gaps filled in a second of the model's work; `None` before the first transcript."""
         return self.audio_seconds / self.work_seconds if self.work_seconds > 0 else None
 
@@ -96,7 +96,7 @@ class RunRecord:
         self.skipped += record.outcome == "skipped"
         self.failed += record.outcome == "failed"
         self.audio_seconds += record.audio_seconds
-        if record.error and len(self.errors) < _MOST_ERRORS:
+        if record.error and len(self.errors) < _MAX_ERRORS:
             self.errors.append(record.error)
         if record.job is None:
             return
@@ -202,13 +202,13 @@ def _performance(record: RunRecord, end: RunEnd, total_seconds: float) -> Perfor
     shutdown = None
     if record.draining_since:
         shutdown = round(max(0.0, (end.ended - record.draining_since).total_seconds()), 3)
-    factor = record.real_time_factor
+    factor = record.rtfx
     return Performance(
         total_duration_seconds=total_seconds,
         gpu_startup_seconds=startup,
         model_load_seconds=record.model_load_seconds,
         transcribe_duration_seconds=round(record.work_seconds, 3),
         shutdown_seconds=shutdown,
-        real_time_factor=round(factor, 2) if factor else None,
+        rtfx=round(factor, 2) if factor else None,
         gpu_busy_fraction=round(record.work_seconds / total_seconds, 4) if total_seconds > 0 else None,
     )

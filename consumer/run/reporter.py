@@ -147,7 +147,7 @@ def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
 
 NOTICE_INTERVAL_SECONDS: Final = 60.0
 # As many as a message names the reasons of at most; beyond it the alarm has long rung.
-_MOST_KEPT: Final = 10_000
+_MAX_KEPT: Final = 10_000
 
 
 class DeadLetterNotices:
@@ -165,7 +165,7 @@ class DeadLetterNotices:
     def add(self, letter: ReportError) -> None:
         """One more job went to the dead-letter queue."""
         with self._mutex:
-            if len(self._gathered) < _MOST_KEPT:
+            if len(self._gathered) < _MAX_KEPT:
                 self._gathered.append(letter)
 
     def tell(self) -> None:
@@ -174,4 +174,4 @@ class DeadLetterNotices:
             letters, self._gathered = self._gathered, []
         if letters and not self._notifier.notify(dead_letters(letters)):
             with self._mutex:
-                self._gathered = (letters + self._gathered)[:_MOST_KEPT]
+                self._gathered = (letters + self._gathered)[:_MAX_KEPT]

@@ -31,8 +31,8 @@ _QUIET_SECONDS: Final = 5.0
 # A look at a session of 20,000 chunks takes seconds: together, looks take a twentieth of the time at most.
 _QUIET_LOOKS: Final = 20
 _RETRY_SECONDS: Final = 30.0
-_MOST_TRIES: Final = 3
-_LOOK_SECONDS: Final = 0.5
+_MAX_TRIES: Final = 3
+_POLL_INTERVAL_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 5.0
 _YOUNG: Final = "it may be going on"
 
@@ -119,10 +119,10 @@ class SessionFinisher:
             # A very long session may take longer than a host waits that is being stopped. It is written by
             # compare-and-swap, so it does no harm to end within it. Where the host ends at once, the report that comes
             # next matters more: what is not finished here the next scan finishes.
-            for _ in range(round(_LAST_SECONDS / _LOOK_SECONDS)):
+            for _ in range(round(_LAST_SECONDS / _POLL_INTERVAL_SECONDS)):
                 if not thread.is_alive() or must_abort():
                     break
-                thread.join(_LOOK_SECONDS)
+                thread.join(_POLL_INTERVAL_SECONDS)
             if left:
                 log.info("sessions_left", sessions=left, why="they may be going on, or there was no time")
 
@@ -159,7 +159,7 @@ class SessionFinisher:
                 if path is not None:
                     self._at_work = True
                     return path
-                self._changed.wait(_LOOK_SECONDS if self._pending else None)
+                self._changed.wait(_POLL_INTERVAL_SECONDS if self._pending else None)
         return None
 
     def _next(self) -> str | None:
@@ -202,7 +202,7 @@ class SessionFinisher:
         pending.tries += 1
         what = error_code(error) or type(error).__name__
         log.warning("session_not_finalised", path=path, error=what, tries=pending.tries)
-        if pending.tries >= _MOST_TRIES:
+        if pending.tries >= _MAX_TRIES:
             self._later(path, inf)
         else:
             self._later(path, _RETRY_SECONDS)

@@ -164,7 +164,7 @@ class _Strip:
         return min(most_left, room - right), right
 
 
-def share_out(
+def split_by_chunk(
     window: Window, segments: Sequence[Segment], suppressed: Sequence[Suppressed] = ()
 ) -> Mapping[int, ChunkWords]:
     """What of a window's transcription belongs to each gap in its core.

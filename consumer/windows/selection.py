@@ -27,13 +27,13 @@ class QueuedJob:
 
     @property
     def is_alone(self) -> bool:
-        return self.alone or self.prepared.message.receives >= _ALONE_FROM_RECEIVES
+        return self.alone or self.prepared.message.receive_count >= _ALONE_FROM_RECEIVES
 
     @property
     def group(self) -> tuple[str | None, ...]:
         """Jobs with the same group can share a window."""
         job = self.prepared.job
-        alone = self.prepared.message.receipt if self.is_alone else None
+        alone = self.prepared.message.receipt_handle if self.is_alone else None
         return job.session_path, job.model, job.language, alone
 
 

@@ -19,7 +19,7 @@ Change = Literal["ALARM", "OK"]
 
 # CloudWatch acts within seconds of a change and writes down what came of it a moment later.
 _WAIT_SECONDS = 30.0
-_LOOK_SECONDS = 2.0
+_POLL_INTERVAL_SECONDS = 2.0
 # Begins the summary of an action's history item; the other ones begin with "Failed to execute action" and end with
 # the error (AWS Knowledge Center, "How do I receive SNS notifications for CloudWatch alarm triggers?").
 _TOLD = "Successfully executed action"
@@ -106,7 +106,7 @@ class Trial:
             waiting = [result for result in waiting if not self._fill_in(result, change)]
             if not waiting or self._clock.monotonic() >= end:
                 return
-            self._clock.sleep(_LOOK_SECONDS)
+            self._clock.sleep(_POLL_INTERVAL_SECONDS)
 
     def _fill_in(self, result: TrialResult, change: Change) -> bool:
         """Returns whether the history tells of the notices yet."""

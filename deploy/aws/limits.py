@@ -11,7 +11,7 @@ from deploy.quotas import quota_of
 from shared.errors import AWS_ERRORS
 
 # Lambda refuses a reservation that would leave less than this to the functions without one.
-_LEAST_UNRESERVED = 100
+_MIN_UNRESERVED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def choose_reservation(aws: DeployClients) -> LimitFinding:
         return LimitFinding(
             {}, (f"the Lambda concurrency could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
         )
-    if limits["UnreservedConcurrentExecutions"] - 1 >= _LEAST_UNRESERVED:
+    if limits["UnreservedConcurrentExecutions"] - 1 >= _MIN_UNRESERVED:
         return LimitFinding({})
     return LimitFinding(
         {"ReserveAutoscalerConcurrency": "false"},

@@ -156,7 +156,7 @@ def look_at_model(host: Host) -> Iterator[Finding]:
     except ScribefleetError as error:
         yield failure("model", str(error), remedy)
         return
-    seen = f"{directory} hears {heard.share_heard:.0%} of a known clip, {heard.real_time_factor:.0f} times real time"
+    seen = f"{directory} hears {heard.share_heard:.0%} of a known clip, {heard.rtfx:.0f} times real time"
     yield ok("model", seen)
 
 

@@ -19,7 +19,7 @@ from deploy.local.recordings import Recordings, read_recordings
 from shared.clock import SystemClock, human_duration
 from shared.logs import configure_logging
 
-_MOST_FAILED_SHOWN = 20
+_MAX_FAILED_SHOWN = 20
 _EXIT_INTERRUPTED = 130
 
 
@@ -142,10 +142,10 @@ def _print_failed(console: Console, result: FillResult) -> None:
     table = Table(title="failed: on the dead-letter queue, with their reasons")
     for column in ("session", "chunk", "reason"):
         table.add_column(column, overflow="fold")
-    for chunk in result.failed[:_MOST_FAILED_SHOWN]:
+    for chunk in result.failed[:_MAX_FAILED_SHOWN]:
         table.add_row(Text(f"{chunk.session.user_id}/{chunk.session.session_id}"), chunk.chunk, Text(chunk.reason))
-    if len(result.failed) > _MOST_FAILED_SHOWN:
-        table.caption = f"and {len(result.failed) - _MOST_FAILED_SHOWN} more (--json has all)"
+    if len(result.failed) > _MAX_FAILED_SHOWN:
+        table.caption = f"and {len(result.failed) - _MAX_FAILED_SHOWN} more (--json has all)"
     console.print(table)
 
 

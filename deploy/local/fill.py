@@ -35,7 +35,7 @@ Phase = Literal["cloud", "upload", "scan", "transcribe", "report"]
 
 # Time runs this much faster for the schedules: the autoscaler's minute is a second.
 SPEED = 60
-_LOOK_SECONDS = 0.3
+_POLL_INTERVAL_SECONDS = 0.3
 # A model that loads slowly and one long job fit in; a fleet that does nothing for longer is broken.
 _STALL_SECONDS = 600
 # Looks at an empty queue without instances after which a gap that has no result gets none any more.
@@ -228,7 +228,7 @@ class Fill:
         last_progress = self._clock.monotonic()
         looks_at_nothing = 0
         while self._unresolved or fleet.instances_run():
-            self._clock.sleep(_LOOK_SECONDS)
+            self._clock.sleep(_POLL_INTERVAL_SECONDS)
             if schedule.failure:
                 raise schedule.failure
             if supervisor.gone_for_good:

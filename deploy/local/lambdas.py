@@ -19,7 +19,7 @@ from shared.background import repeating
 from shared.clock import Clock
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
-_LOOK_SECONDS = 0.1
+_POLL_INTERVAL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class ScheduleClock:
 
     def running(self) -> AbstractContextManager[None]:
         """Lets time pass for as long as the block lasts; every rule fires at its beginning."""
-        return repeating(self._invoke_what_is_due, _LOOK_SECONDS, "schedule")
+        return repeating(self._invoke_what_is_due, _POLL_INTERVAL_SECONDS, "schedule")
 
     def _invoke_what_is_due(self) -> None:
         for number, (at, rule) in enumerate(self._due):

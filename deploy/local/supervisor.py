@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef
 
 WORKER_ENV_PATH = "/etc/scribefleet/worker.env"
-_LOOK_SECONDS = 0.3
+_POLL_INTERVAL_SECONDS = 0.3
 # systemd's StartLimitBurst on the real host: a worker that fails this often in one boot is gone for good.
-_MOST_FAILURES = 3
+_MAX_FAILURES = 3
 _STOP_GRACE_SECONDS = 30
 
 
@@ -65,7 +65,7 @@ class Supervisor:
     def running(self) -> Iterator[None]:
         """Supervise in the background for as long as the block lasts; then stop all workers and wait for them."""
         try:
-            with repeating(self._look, _LOOK_SECONDS, "supervisor"):
+            with repeating(self._look, _POLL_INTERVAL_SECONDS, "supervisor"):
                 yield
         finally:
             self._end_all()
@@ -115,7 +115,7 @@ class Supervisor:
             self._boot(instance_id, boot)
         elif host.process.returncode == 0:
             return  # it has stopped its instance, which the next look will see, or it was told to end
-        elif (host_failures := host.failures + 1) < _MOST_FAILURES:
+        elif (host_failures := host.failures + 1) < _MAX_FAILURES:
             host.failures = host_failures
             host.process = self._start_worker(instance_id, host.environment)
         else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # Each look at a message counts as a receive, of which its own job has only a few: a full queue is left alone.
-_MOST_MESSAGES: Final = 20
+_MAX_MESSAGES: Final = 20
 _ROUNDS: Final = 3
 _HOLD_SECONDS: Final = 10
 _BATCH: Final = 1000  # most keys of one DeleteObjects
@@ -110,7 +110,7 @@ class Cleaner:
         """Take the self-test's message off a queue; returns whether it was there. Others are given back at once."""
         others: list[MessageTypeDef] = []
         try:
-            if queue_depth(self._clients.sqs, queue_url).visible > _MOST_MESSAGES:
+            if queue_depth(self._clients.sqs, queue_url).visible > _MAX_MESSAGES:
                 return False
             for _ in range(_ROUNDS):
                 received = self._receive(queue_url)

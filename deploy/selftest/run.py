@@ -20,11 +20,11 @@ from shared.settings import Settings
 from shared.state.ledger import Ledger
 from shared.state.lock import SessionLock
 
-_LOOK_SECONDS: Final = 3.0
+_POLL_INTERVAL_SECONDS: Final = 3.0
 # A step that lasts this long is explained: by what the autoscaler would do now, and why.
 _EXPLAIN_SECONDS: Final = 60.0
 # The smallest models hear all of it; a wrong one hears nothing, or something else.
-_LEAST_SHARE: Final = 0.5
+_MIN_SHARE: Final = 0.5
 # S3's times are whole seconds, and a scan looks at the chunk's age by its own clock.
 _AGE_MARGIN: Final = timedelta(seconds=5)
 
@@ -184,7 +184,7 @@ class FleetSelfTest:
                 since = now
             if stage.over or now - began >= patience:
                 return stage
-            self._clock.sleep(_LOOK_SECONDS)
+            self._clock.sleep(_POLL_INTERVAL_SECONDS)
 
     def _look(self, session: TrialSession) -> Look:
         self._last = Look(
@@ -220,7 +220,7 @@ class FleetSelfTest:
         transcript = json.loads(self._parts.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         result.heard = str(transcript.get("text", "")).strip()
         result.share = share_heard(SAID, result.heard)
-        result.passed = result.share >= _LEAST_SHARE
+        result.passed = result.share >= _MIN_SHARE
         if not result.passed:
             result.reason = f"the worker heard {result.heard!r} where {' '.join(SAID)!r} is said"
             result.advice = "on the host: `scribefleet model check`; the model or its libraries are wrong"

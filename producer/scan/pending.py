@@ -13,9 +13,9 @@ from shared.settings import Settings
 def pending_jobs(
     scan_id: str, sessions: Sequence[SessionGaps], tally: ScanTally, settings: Settings, now: datetime
 ) -> PendingJobs:
-    """What a scan found, with what filling it will about cost: audio over the real-time factor, priced by the hour."""
+    """What a scan found, with what filling it will about cost: audio over the RTFx, priced by the hour."""
     missing = sum(len(session.gaps) for session in sessions)
-    seconds = missing * settings.chunk_seconds / settings.real_time_factor
+    seconds = missing * settings.chunk_seconds / settings.rtfx
     cost = cost_usd(seconds, settings.price_usd_per_hour) if missing else 0.0
     return PendingJobs(
         timestamp=iso(now),

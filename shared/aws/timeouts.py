@@ -15,7 +15,7 @@ from botocore.config import Config
 _CONNECTIONS: Final = 72
 # botocore's standard mode waits up to 1, 2, 4 s between tries, and up to 5 s more where the service asks for it.
 _LONGEST_BACKOFF_SECONDS: Final = 20
-_MOST_ASKED_SECONDS: Final = 5
+_MAX_ASKED_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ClientTimeouts:
     @property
     def worst_seconds(self) -> float:
         """The longest that one call can be silent: every try timed out, every wait between them the longest."""
-        waits = (min(2.0**done, _LONGEST_BACKOFF_SECONDS) + _MOST_ASKED_SECONDS for done in range(self.attempts - 1))
+        waits = (min(2.0**done, _LONGEST_BACKOFF_SECONDS) + _MAX_ASKED_SECONDS for done in range(self.attempts - 1))
         return self.attempts * self.one_try_seconds + sum(waits)
 
     def config(self, *, signature: Literal["s3v4"] | None = None) -> Config:

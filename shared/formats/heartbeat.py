@@ -22,7 +22,7 @@ class Heartbeat(WireModel):
         beat_at: when it said so.
         idle_since: when it last had work, or started; absent while it has some.
         jobs_done: jobs finished in this run, whatever their outcome.
-        real_time_factor: seconds of audio transcribed in a second of work; absent before the first job.
+        rtfx: seconds of audio transcribed in a second of work; absent before the first job.
         progress_at: when it last finished a job or, if later, last began to have work; absent without any.
     """
 
@@ -31,7 +31,7 @@ class Heartbeat(WireModel):
     beat_at: AwareDatetime
     idle_since: AwareDatetime | None = None
     jobs_done: int = 0
-    real_time_factor: float | None = None
+    rtfx: float | None = None
     progress_at: AwareDatetime | None = None
 
 

@@ -24,7 +24,7 @@ from shared.formats.wire import WireModel
 
 MESSAGE_VERSION: Final = 1
 # More than any object of S3 has, and few enough digits for the ledger: DynamoDB takes 38.
-_MOST_BYTES: Final = 10**15
+_MAX_BYTES: Final = 10**15
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -48,7 +48,7 @@ class ChunkJob(WireModel):
     session_path: str
     chunk: Annotated[str, Field(pattern=r"^[0-9]+$")]
     audio_key: str
-    audio_size: Annotated[int, Field(ge=0, le=_MOST_BYTES)]
+    audio_size: Annotated[int, Field(ge=0, le=_MAX_BYTES)]
     transcript_key: str
     reason: Literal["scan", "rerun", "upload"] = "scan"
     force: bool = False

@@ -22,7 +22,7 @@ _TONES: Final[Mapping[Phase, tuple[str, str]]] = {
 _BOOT: Final[tuple[str, str]] = ("start", "boot")
 _OUTCOMES: Final[tuple[Outcome, ...]] = ("completed", "skipped", "failed")
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
-_MOST_TICKS: Final = 7
+_MAX_TICKS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _bars(timeline: RunTimeline, boot: float, total: float, most: int) -> Iterat
 
 
 def _ticks(total: float) -> Iterator[Tick]:
-    step = next((step for step in _STEPS if total / step <= _MOST_TICKS), total)
+    step = next((step for step in _STEPS if total / step <= _MAX_TICKS), total)
     count = int(total / step)
     for number in range(count + 1):
         yield Tick(_per_mille(number * step, total), human_duration(number * step) if number else "0")

@@ -29,8 +29,8 @@ Event = Literal["run-finished", "run-failed", "session-completed", "dead-letter"
 
 SCHEMA: Final = 1
 # SNS takes a subject of fewer than 100 characters and 256 KiB in all; a phone shows a line or two.
-_MOST_SUBJECT = 99
-_MOST_NAMED = 20
+_MAX_SUBJECT = 99
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def session_completed(
         "sessionId": session_id,
         "chunkCount": chunk_count,
         "missingCount": len(missing_chunks),
-        "missingChunks": list(missing_chunks[:_MOST_NAMED]),
+        "missingChunks": list(missing_chunks[:_MAX_NAMED]),
         "durationSeconds": round(duration_seconds, 3),
         "wordCount": word_count,
     }
@@ -109,9 +109,9 @@ def dead_letters(letters: Sequence[ReportError]) -> Notification:
     where = f" of {len(sessions):,} session{'s' if len(sessions) > 1 else ''}" if sessions else ""
     facts = {
         "count": len(letters),
-        "reasons": dict(reasons.most_common(_MOST_NAMED)),
+        "reasons": dict(reasons.most_common(_MAX_NAMED)),
         "sessionCount": len(sessions),
-        "sessions": [{"sessionId": name, "jobs": count} for name, count in sessions.most_common(_MOST_NAMED)],
+        "sessions": [{"sessionId": name, "jobs": count} for name, count in sessions.most_common(_MAX_NAMED)],
     }
     return Notification("dead-letter", "failed", f"{jobs}{where} went to the dead-letter queue: {why}.", facts)
 
@@ -138,7 +138,7 @@ def publication(notification: Notification, fleet: str, at: str) -> dict[str, An
     text = f"{fleet}: {notification.text}"
     attributes = {"event": notification.event, "status": notification.status, "fleet": fleet}
     return {
-        "Subject": f"{fleet}: {notification.event.replace('-', ' ')} ({notification.status})"[:_MOST_SUBJECT],
+        "Subject": f"{fleet}: {notification.event.replace('-', ' ')} ({notification.status})"[:_MAX_SUBJECT],
         "MessageStructure": "json",
         "Message": json.dumps({"default": json.dumps(body), "email": text, "sms": text}),
         "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},

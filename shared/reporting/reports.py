@@ -80,7 +80,7 @@ class Performance(WireModel):
     model_load_seconds: float | None = None
     transcribe_duration_seconds: float = 0
     shutdown_seconds: float | None = None
-    real_time_factor: float | None = None
+    rtfx: float | None = None
     gpu_busy_fraction: float | None = None
 
 

@@ -13,7 +13,7 @@ Phase = Literal["load", "busy", "idle", "locked", "draining"]
 """`load`: the model loads; `busy`: jobs are in hand; `locked`: the worker waits for a live session's end."""
 Outcome = Literal["completed", "skipped", "failed"]
 
-_MOST_SLICES: Final = 240
+_MAX_SLICES: Final = 240
 _FIRST_SLICE_SECONDS: Final = 1.0
 
 
@@ -83,7 +83,7 @@ class RunTimeline:
     def _slice(self, at_seconds: float) -> Slice:
         """The slice at a moment of the run; a moment before its start, by a clock set back, counts as the start."""
         at_seconds = max(0.0, at_seconds)
-        while at_seconds >= _MOST_SLICES * self.slice_seconds:
+        while at_seconds >= _MAX_SLICES * self.slice_seconds:
             self._halve()
         index = int(at_seconds / self.slice_seconds)
         while len(self.slices) <= index:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_MOST_BYTES: Final = 1024 * 1024
+_MAX_BYTES: Final = 1024 * 1024
 # Each level is indented, so what is nested without end would grow beyond all measure when it is written.
-_MOST_LEVELS: Final = 32
+_MAX_LEVELS: Final = 32
 _INPUTS: Final = "transcriptionInputs"
 
 
@@ -62,8 +62,8 @@ def read_metadata(s3: "S3Client", bucket: str, session_path: str) -> Metadata | 
         if is_missing(error):
             return None
         raise
-    body = answer["Body"].read(_MOST_BYTES + 1)
-    content = _object(body) if len(body) <= _MOST_BYTES else None
+    body = answer["Body"].read(_MAX_BYTES + 1)
+    content = _object(body) if len(body) <= _MAX_BYTES else None
     if content is None:
         log.warning("metadata_left_alone", key=key, why="it is not a JSON object, or a very large or deep one")
         return None
@@ -83,7 +83,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
         content = json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and _is_shallow(content, _MOST_LEVELS) else None
+    return content if isinstance(content, dict) and _is_shallow(content, _MAX_LEVELS) else None
 
 
 def _finite(text: str) -> float:

@@ -17,8 +17,8 @@ _NEAR_SECONDS: Final = 3.0
 _APART_SECONDS: Final = 1.0
 _APART_SECONDS_MORE: Final = 1.5
 # One equal word is chance, unless nothing more is there to compare.
-_LEAST_RUN: Final = 2
-_MOST_MENDED: Final = 4
+_MIN_RUN: Final = 2
+_MAX_MENDED: Final = 4
 _NO_LETTERS: Final = re.compile(r"[^\w]+")
 
 
@@ -87,7 +87,7 @@ def _shift(own: Sequence[SpokenWord], beyond: Sequence[SpokenWord], other: Seque
         return None
     best = max(fits, key=lambda fit: (fit.run, -fit.apart))
     shift = best.place - len(own)
-    return shift if abs(shift) <= _MOST_MENDED else None
+    return shift if abs(shift) <= _MAX_MENDED else None
 
 
 def _fit(heard: Sequence[SpokenWord], place: int, other: Sequence[SpokenWord]) -> _Fit | None:
@@ -97,7 +97,7 @@ def _fit(heard: Sequence[SpokenWord], place: int, other: Sequence[SpokenWord]) -
         if not plain(one.word) or plain(one.word) != plain(two.word):
             break
         run += 1
-    needed = min(_LEAST_RUN, len(other), len(heard) - place)
+    needed = min(_MIN_RUN, len(other), len(heard) - place)
     most_apart = _APART_SECONDS + _APART_SECONDS_MORE * (run - 1)
     return _Fit(run, apart, place) if run >= max(1, needed) and apart <= most_apart else None
 

@@ -18,7 +18,7 @@ import structlog
 
 from shared.errors import AWS_ERRORS, is_missing
 from shared.session.folder import SessionFolder, StoredTranscript
-from shared.session.speech import MOST_BYTES, ChunkSpeech, InvalidTranscriptError, read_speech
+from shared.session.speech import MAX_BYTES, ChunkSpeech, InvalidTranscriptError, read_speech
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -77,7 +77,7 @@ class SpeechReader:
         return found
 
     def _read_one(self, chunk: str, stored: StoredTranscript, found: Speeches) -> None:
-        if stored.size > MOST_BYTES:
+        if stored.size > MAX_BYTES:
             found.invalid[chunk] = "it is too large to be a transcript"
             return
         try:

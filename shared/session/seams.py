@@ -14,7 +14,7 @@ from shared.session.speech import ChunkSpeech, SpokenWord
 
 # How far from the seam a word can still be one that was heard twice.
 _NEAR_SECONDS: Final = 1.0
-_MOST_WORDS: Final = 8
+_MAX_WORDS: Final = 8
 # Two hearings of the same words differ by less than this. Said twice, two words or more are further apart.
 _SAME_SECONDS: Final = 0.4
 # A worker cuts a word that crosses the seam to end right there. What heard the chunk alone is less exact.
@@ -48,7 +48,7 @@ def mend_seam(before: ChunkSpeech, after: ChunkSpeech, seam: float) -> int:
 
 def _doubled(tail: Sequence[SpokenWord], head: Sequence[SpokenWord]) -> int:
     """How many words, two at least, end the one side and begin the other at the same time."""
-    for count in range(min(len(tail), len(head), _MOST_WORDS), 1, -1):
+    for count in range(min(len(tail), len(head), _MAX_WORDS), 1, -1):
         pairs = list(zip(tail[-count:], head[:count], strict=True))
         if all(plain(one.word) and plain(one.word) == plain(other.word) for one, other in pairs) and all(
             abs(_middle(one) - _middle(other)) <= _SAME_SECONDS for one, other in pairs

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.errors import ScribefleetError
 
-MOST_BYTES: Final = 32 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 """A transcript above this is no chunk's: four hours of speech, the longest chunk that is taken, need a tenth."""
 
 _LONGEST_SECONDS: Final = 24 * 3600.0
@@ -115,8 +115,8 @@ def read_speech(chunk: str, body: bytes) -> ChunkSpeech:
     Raises:
         InvalidTranscriptError: it is not JSON, or not what a chunk transcript has to have.
     """
-    if len(body) > MOST_BYTES:
-        raise InvalidTranscriptError(f"it is larger than {MOST_BYTES // 1024 // 1024} MB")
+    if len(body) > MAX_BYTES:
+        raise InvalidTranscriptError(f"it is larger than {MAX_BYTES // 1024 // 1024} MB")
     try:
         found = _FOUND.validate_json(body)
     except ValidationError as error:

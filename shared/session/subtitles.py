@@ -16,10 +16,10 @@ from shared.session.paragraphs import ends_sentence
 from shared.session.speech import SpokenSegment, SpokenWord, joined
 
 # What broadcasters' guides agree on: two lines of 42 characters, seven seconds at most, a second to be seen at all.
-MOST_CHARACTERS: Final = 42
-MOST_LINES: Final = 2
-MOST_MS: Final = 7000
-_LEAST_MS: Final = 1000
+MAX_CHARACTERS: Final = 42
+MAX_LINES: Final = 2
+MAX_MS: Final = 7000
+_MIN_MS: Final = 1000
 _PAUSE_SECONDS: Final = 0.8
 # A sentence's end makes a new cue only when the one before is worth looking at.
 _WORTH_CHARACTERS: Final = 20
@@ -45,10 +45,10 @@ def cues(segments: Sequence[SpokenSegment]) -> list[Cue]:
     for (start, end, text), following in zip(spans, nexts, strict=False):
         begin = max(start, earliest)
         # A short cue stays until it can be read, if the next one leaves the time.
-        shown = max(end, begin + _LEAST_MS)
+        shown = max(end, begin + _MIN_MS)
         if following is not None:
             shown = min(shown, max(following, begin + 1))
-        earliest = min(max(shown, begin + 1), begin + MOST_MS)
+        earliest = min(max(shown, begin + 1), begin + MAX_MS)
         found.append(Cue(begin, earliest, tuple(_lines(text))))
     return found
 
@@ -84,7 +84,7 @@ def _words(segments: Sequence[SpokenSegment]) -> Iterator[SpokenWord]:
         texts = ((word.word, word.start, word.end) for word in segment.words) if segment.words else _even(segment)
         for text, start, end in texts:
             # A word that no line can hold, such as an address spelled out, is broken.
-            if len(text) <= MOST_CHARACTERS:
+            if len(text) <= MAX_CHARACTERS:
                 if text.strip():
                     yield SpokenWord(text, start, end)
                 continue
@@ -101,16 +101,16 @@ def _even(segment: SpokenSegment) -> Iterator[tuple[str, float, float]]:
 
 
 def _breaks(part: Sequence[SpokenWord], text: str, word: SpokenWord) -> bool:
-    if word.start - part[-1].end >= _PAUSE_SECONDS or (word.end - part[0].start) * 1000 > MOST_MS:
+    if word.start - part[-1].end >= _PAUSE_SECONDS or (word.end - part[0].start) * 1000 > MAX_MS:
         return True
     if ends_sentence(text) and len(text) >= _WORTH_CHARACTERS:
         return True
     longer = (text + word.word).strip()
-    return len(longer) > MOST_CHARACTERS and len(_lines(longer)) > MOST_LINES
+    return len(longer) > MAX_CHARACTERS and len(_lines(longer)) > MAX_LINES
 
 
 def _lines(text: str) -> list[str]:
-    return textwrap.wrap(text, MOST_CHARACTERS) if len(text) > MOST_CHARACTERS else [" ".join(text.split())]
+    return textwrap.wrap(text, MAX_CHARACTERS) if len(text) > MAX_CHARACTERS else [" ".join(text.split())]
 
 
 def _span(part: Sequence[SpokenWord]) -> tuple[int, int, str]:

@@ -16,7 +16,7 @@ from shared.session.speech import ChunkSpeech
 LiveTimes = Literal["chunk", "session"]
 
 # No recording has more chunks; a number above this is no count of them, and may be too large to calculate with.
-_MOST_CHUNKS: Final = 10**9
+_MAX_CHUNKS: Final = 10**9
 # How far times may overshoot a chunk and still be only imprecise; beyond it they are on another clock.
 _OVERSHOOT_SECONDS: Final = 0.5
 
@@ -85,7 +85,7 @@ def _live_clock(
     chunk's start, as in batch.
     """
     first = int(chunks[0]) if chunks else 0
-    counted = [min(int(chunk) - first, _MOST_CHUNKS) * chunk_seconds for chunk in chunks]
+    counted = [min(int(chunk) - first, _MAX_CHUNKS) * chunk_seconds for chunk in chunks]
     clocks: list[tuple[LiveTimes, Sequence[float], Sequence[float]]] = [
         ("chunk", starts, [0.0] * len(chunks)),
         ("session", [0.0] * len(chunks), starts),

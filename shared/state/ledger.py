@@ -195,9 +195,9 @@ class Ledger:
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Write a worker's heartbeat."""
-        fields = heartbeat.model_dump(by_alias=True, mode="json", exclude={"real_time_factor"})
-        if heartbeat.real_time_factor is not None:
-            fields["realTimeFactor"] = f"{heartbeat.real_time_factor:.2f}"
+        fields = heartbeat.model_dump(by_alias=True, mode="json", exclude={"rtfx"})
+        if heartbeat.rtfx is not None:
+            fields["rtfx"] = f"{heartbeat.rtfx:.2f}"
         fields["ttl"] = _epoch(self._clock.now() + timedelta(days=7))
         try:
             self._update(_worker_key(heartbeat.instance_id), _HEARTBEAT, fields)

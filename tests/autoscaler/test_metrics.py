@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "autoscaler.md"
 POLICY = Policy(
     max_instances=3,
     target_drain_seconds=50,
-    real_time_factor=20,
+    rtfx=20,
     chunk_seconds=5,
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),

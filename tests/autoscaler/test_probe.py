@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.model import Decision, Sighting
+from autoscaler.model import Decision, ProbeResult
 from autoscaler.probe import QueueProbe
 from autoscaler.tick import Autoscaler
 from shared.state.lock import SessionLock
@@ -38,7 +38,7 @@ class Queues:
         (message,) = answer["Messages"]
         return int(message["Attributes"]["ApproximateReceiveCount"])
 
-    def look(self) -> tuple[Sighting, tuple[str, ...]]:
+    def look(self) -> tuple[ProbeResult, tuple[str, ...]]:
         return QueueProbe(self._sqs, self.urls).look()
 
     def _lie(self, parsed: dict[str, Any], **_: Any) -> None:
@@ -86,13 +86,13 @@ def test_given_a_message_on_either_queue_then_it_is_seen_and_stays_visible_with_
     queues: Queues, queue: int
 ) -> None:
     queues.send(queue)
-    assert queues.look() == (Sighting.MESSAGE, ())
+    assert queues.look() == (ProbeResult.MESSAGE, ())
     assert queues.receive_count(queue) == 2
 
 
 def test_given_counts_of_messages_that_are_not_there_then_none_is_seen_on_any_of_sqs_servers(queues: Queues) -> None:
     queues.ghosts = 500
-    assert queues.look() == (Sighting.NOTHING, ())
+    assert queues.look() == (ProbeResult.NOTHING, ())
     assert [asked["QueueUrl"] for asked in queues.receives] == list(queues.urls)
     for asked in queues.receives:
         assert asked["WaitTimeSeconds"] > 0  # 0 asks some of the servers only
@@ -113,7 +113,7 @@ def test_given_queues_that_cannot_be_asked_then_the_look_says_so_for_each(
     queues.send(1)
     refuse(pool_on_moto.cloud.sqs, operation, "AccessDenied", status=403)
     sighting, problems = queues.look()
-    assert sighting is Sighting.REFUSED
+    assert sighting is ProbeResult.REFUSED
     assert [problem.split(" (")[0] for problem in problems] == [
         "could not look for a message on the queue jobs-priority",
         "could not look for a message on the queue jobs",
@@ -126,7 +126,7 @@ def test_given_one_queue_that_cannot_be_asked_and_a_message_on_the_other_then_it
     queues.send(0)
     queues.send(1)
     refuse(pool_on_moto.cloud.sqs, "ReceiveMessage", "AccessDenied", status=403, when="jobs-priority")
-    assert queues.look() == (Sighting.MESSAGE, ())
+    assert queues.look() == (ProbeResult.MESSAGE, ())
 
 
 # --- in a tick
@@ -170,7 +170,7 @@ def test_given_counts_that_lie_about_more_than_one_instance_can_do_then_none_is_
     pool_on_moto.add(3)
     queues.ghosts = 100_000
     result = ticking(max_instances=3).tick()
-    assert (result.outcome.started, result.decision) == ((), Decision.DOUBTING)
+    assert (result.outcome.started, result.decision) == ((), Decision.UNCONFIRMED)
     assert result.reason.startswith("doubting: counts alone ask for 3 instances, and a look found no message; ")
 
 
@@ -192,7 +192,7 @@ def test_given_a_dry_run_then_it_receives_nothing_and_says_that_a_tick_would(
     a_run_without_work(pool_on_moto)
     queues.send()
     result = ticking(dry_run=True).tick()
-    assert result.decision is Decision.DOUBTING
+    assert result.decision is Decision.UNCONFIRMED
     assert "so a tick would look for a message" in result.reason
     assert queues.receive_count() == 1
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.model import ActionOutcome, Instance, InstanceState, Observation, Sighting
+from autoscaler.model import ActionOutcome, Instance, InstanceState, Observation, ProbeResult
 from autoscaler.record import NO_CAPACITY, TickRecord, ZoneBlock, back_off
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat, WorkerState
@@ -238,7 +238,9 @@ def test_given_an_older_heartbeat_or_none_then_the_last_work_stays() -> None:
 
 
 def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_that_did_not_changes_nothing() -> None:
-    record = TickRecord().after(seen(sighting=Sighting.MESSAGE), at(1)).after(seen(sighting=Sighting.NOTHING), at(2))
+    record = (
+        TickRecord().after(seen(sighting=ProbeResult.MESSAGE), at(1)).after(seen(sighting=ProbeResult.NOTHING), at(2))
+    )
     assert record.recalled(seen(), at(2)).last_sighting == at(1)
 
 

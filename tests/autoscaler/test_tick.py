@@ -66,7 +66,7 @@ def test_given_another_tick_that_decides_meanwhile_then_this_one_does_nothing_an
 
     monkeypatch.setattr(ours._parts.observer, "observe", overtaken)
     result = ours.tick()
-    assert result.decision is Decision.OUTRUN
+    assert result.decision is Decision.SUPERSEDED
     assert result.outcome.started == ()
     assert results[0].outcome.started == (instance,)
 
@@ -250,7 +250,7 @@ def test_given_a_second_look_that_fails_then_nothing_is_started(
         "look_again",
         lambda seen: replace(seen, queue=None, problems=("could not read the queue jobs (Throttling)",)),
     )
-    assert (ticker.tick().decision, ticker.tick().outcome.started) == (Decision.BLIND, ())
+    assert (ticker.tick().decision, ticker.tick().outcome.started) == (Decision.OBSERVATION_FAILED, ())
 
 
 def test_given_nothing_to_start_then_no_second_look_is_taken(pool_on_moto: "PoolOnMoto", autoscaler: Make) -> None:

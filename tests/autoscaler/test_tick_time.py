@@ -91,7 +91,7 @@ def test_given_a_burst_for_200_stopped_instances_then_one_tick_looks_three_times
 ) -> None:
     pool_on_moto.add(MANY)
     send_jobs(pool_on_moto, 10)
-    ticker, began = slowly(target_drain_seconds=1, real_time_factor=0.01), pool_on_moto.clock.monotonic()
+    ticker, began = slowly(target_drain_seconds=1, rtfx=0.01), pool_on_moto.clock.monotonic()
     result = ticker.tick()
     assert pool_on_moto.clock.monotonic() - began < LIMIT_SECONDS
     assert result.observation.sighting == "message"
@@ -103,7 +103,7 @@ def test_given_counts_of_messages_that_are_not_there_then_the_looks_end_in_time(
 ) -> None:
     pool_on_moto.add(MANY)
     ticker, began = slowly(ghosts=100_000), pool_on_moto.clock.monotonic()
-    assert ticker.tick().decision is Decision.DOUBTING
+    assert ticker.tick().decision is Decision.UNCONFIRMED
     assert pool_on_moto.clock.monotonic() - began < LIMIT_SECONDS
 
 

@@ -39,7 +39,7 @@ _WAVE_JOBS: Final = 1000
 _FEW_LEFT: Final = 300
 _JOBS_PER_KILL: Final = 100
 _WINDOW_SECONDS: Final = 0.02
-_LOOK_SECONDS: Final = 0.5
+_POLL_INTERVAL_SECONDS: Final = 0.5
 _SAY_SECONDS: Final = 60.0
 
 _MOMENTS: Final = (RECEIVE, BEGIN, FETCH, HEAR, PUBLISH, COMPLETE, DELETE, SESSION_TEXT)
@@ -110,7 +110,7 @@ class Course:
                 self._say_state(now - began, left)
             self._keep_work(left)
             self._keep_workers()
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
         seconds = time.monotonic() - began
         self._say(f"all done in {seconds:.0f} s, {self._jobs / seconds:.1f} jobs a second, after {self._scans} scans")
 

@@ -98,8 +98,8 @@ class Course:
 
     def _host(self, number: int) -> Host:
         """The worker's, or that of the next one which runs: most blows at somebody who is not there would miss."""
-        turned = (*self._hosts[number - 1 :], *self._hosts[: number - 1])
-        return next((host for host in turned if _running(host)), turned[0])
+        tick = (*self._hosts[number - 1 :], *self._hosts[: number - 1])
+        return next((host for host in tick if _running(host)), tick[0])
 
     def _do(self, blow: Blow, host: Host) -> bool:
         """Do something to a process, a host, the schedule or the lock; returns whether there was one to do it to."""

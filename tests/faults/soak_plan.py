@@ -64,8 +64,8 @@ _BETWEEN_PARTS: Final = (1.0, 8.0)
 _IN_A_BURST: Final = (0.0, 1.0)
 # Long enough for instances to stop, and for the next work to meet them while they do.
 _LULL: Final = (5.0, 45.0)
-_MOST_CHUNKS: Final = {"steady": 30, "burst": 80}
-_MOST_PARTS: Final = {"steady": 8, "burst": 4}
+_MAX_CHUNKS: Final = {"steady": 30, "burst": 80}
+_MAX_PARTS: Final = {"steady": 8, "burst": 4}
 
 
 def plan(seed: int, seconds: float, workers: int) -> Plan:
@@ -85,10 +85,10 @@ def _recordings(draw: random.Random, seconds: float) -> Iterator[Recording]:
     at = 0.0
     while at < seconds:
         weather = draw.choice(("steady", "burst"))
-        for _ in range(draw.randint(1, _MOST_PARTS[weather])):
+        for _ in range(draw.randint(1, _MAX_PARTS[weather])):
             if at >= seconds:
                 return
-            yield _part(draw, at, recorded, draw.randint(1, _MOST_CHUNKS[weather]))
+            yield _part(draw, at, recorded, draw.randint(1, _MAX_CHUNKS[weather]))
             at += draw.uniform(*(_IN_A_BURST if weather == "burst" else _BETWEEN_PARTS))
         at += draw.uniform(*_LULL) if draw.random() < 0.5 else 0.0
 

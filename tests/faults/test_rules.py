@@ -49,7 +49,7 @@ def test_calls_that_do_not_match_are_not_counted_for_the_nth() -> None:
     assert strikes(rule, PUT, 1) == [1]
 
 
-def test_a_rule_strikes_at_most_so_many_times_and_says_how_often_and_when_last() -> None:
+def test_a_rule_strikes_no_more_than_so_many_times_and_says_how_often_and_when_last() -> None:
     rule = Rule("s3:*", Delay(0), times=2)
     assert (rule.struck, rule.last_strike) == (0, None)
     assert strikes(rule) == [1, 2]

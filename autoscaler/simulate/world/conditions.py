@@ -16,7 +16,7 @@ class Conditions:
     Attributes:
         boot_seconds: from the start of an instance to its worker's first heartbeat.
         pending_seconds: the part of it in which EC2 says `pending`. It is billed here, which EC2 does not do.
-        real_time_factor: seconds of audio that a worker really transcribes in a second.
+        rtfx: seconds of audio that a worker really transcribes in a second.
         count_lag_seconds: how old the queue counts are, at most.
         spikes_per_hour: how often the queue counts show messages that are not there.
         capacity_outages_per_day: how often EC2 starts no instance, in one zone or, as often, in any.
@@ -34,7 +34,7 @@ class Conditions:
     model_load_seconds: float = 8
     stop_seconds: float = 12
     restart_seconds: float = 10
-    real_time_factor: float = 20
+    rtfx: float = 20
     count_lag_seconds: float = 0
     spikes_per_hour: float = 0
     spike_seconds: Range = (1, 60)

@@ -51,7 +51,7 @@ class SimulationContext:
     job_seconds: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.job_seconds = self.settings.chunk_seconds / self.conditions.real_time_factor
+        self.job_seconds = self.settings.chunk_seconds / self.conditions.rtfx
 
     def hand_size(self) -> int:
         """How many jobs a worker takes now.

@@ -16,7 +16,7 @@ from autoscaler.simulate.world.worker import SimulatedWorker
 from autoscaler.simulate.world.zones import Zones
 from shared.formats.heartbeat import Heartbeat
 
-_LEAST_BILLED_SECONDS = 60
+_MIN_BILLED_SECONDS = 60
 _NOTICE_SECONDS = 120
 
 
@@ -245,4 +245,4 @@ class SimulatedFleet:
 
 
 def _billed(seconds: float) -> float:
-    return max(seconds, _LEAST_BILLED_SECONDS)
+    return max(seconds, _MIN_BILLED_SECONDS)

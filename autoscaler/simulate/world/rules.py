@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from autoscaler.simulate.world.jobs import Lot
 
-_MOST_TEXTS = 20
+_MAX_TEXTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +167,5 @@ class RuleChecker:
 
     def _broken(self, time: float, rule: int, what: str) -> None:
         self.count += 1
-        if len(self.violations) < _MOST_TEXTS:
+        if len(self.violations) < _MAX_TEXTS:
             self.violations.append(f"rule {rule}, after {time:.0f} s: {what}")

@@ -53,7 +53,7 @@ class SimulatedWorker:
             beat_at=moment_of(self._beat_at + (until - self._beat_at) // period * period),
             idle_since=None if self._idle_since is None else moment_of(self._idle_since),
             jobs_done=self._jobs_done,
-            real_time_factor=self._around.conditions.real_time_factor if self._jobs_done else None,
+            rtfx=self._around.conditions.rtfx if self._jobs_done else None,
             progress_at=None if self._progress_at is None else moment_of(self._progress_at),
         )
 

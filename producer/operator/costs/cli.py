@@ -22,7 +22,7 @@ from shared.settings import load_settings
 
 # The template's rule `expire-batch-reports`.
 KEPT_DAYS = 30
-_MOST_SESSIONS = 40
+_MAX_SESSIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +169,11 @@ def _days_table(month: Month) -> Table:
 def _sessions_table(month: Month) -> Table:
     table = _table("session")
     sessions, nobodys = by_session(month.runs)
-    for (user, name), line in list(sessions.items())[:_MOST_SESSIONS]:
+    for (user, name), line in list(sessions.items())[:_MAX_SESSIONS]:
         table.add_row(Text(f"{user}/{name}"), *_row(line))
-    if len(sessions) > _MOST_SESSIONS:
-        rest = sum(list(sessions.values())[_MOST_SESSIONS:], Sum())
-        table.add_row(f"{len(sessions) - _MOST_SESSIONS:,} more (--json has all)", *_row(rest))
+    if len(sessions) > _MAX_SESSIONS:
+        rest = sum(list(sessions.values())[_MAX_SESSIONS:], Sum())
+        table.add_row(f"{len(sessions) - _MAX_SESSIONS:,} more (--json has all)", *_row(rest))
     if nobodys.runs:
         table.add_row("runs without a transcript", *_row(nobodys))
     _add_total(table, month)

@@ -28,7 +28,7 @@ HOLD_SECONDS: Final = 1800
 _THREADS: Final = 8
 # A poll asks some of SQS's servers, a long one all of them; counts lag. So an end must be seen more than once.
 _EMPTY_ROUNDS: Final = 2
-_MOST_EMPTY_ROUNDS: Final = 10
+_MAX_EMPTY_ROUNDS: Final = 10
 _IN_FLIGHT_LIMIT: Final = "OverLimit"  # 120,000 messages received and not deleted
 
 
@@ -87,7 +87,7 @@ class Held:
     def _is_end(self, empty: int) -> bool:
         if empty < _EMPTY_ROUNDS:
             return False
-        return empty >= _MOST_EMPTY_ROUNDS or queue_depth(self.sqs, self.queue_url).visible == 0
+        return empty >= _MAX_EMPTY_ROUNDS or queue_depth(self.sqs, self.queue_url).visible == 0
 
     def _receive(self, wait_seconds: int) -> list[DeadLetter]:
         try:

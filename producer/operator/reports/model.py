@@ -93,7 +93,7 @@ class PerformanceFacts(_Facts):
     """How fast it was."""
 
     model_load_seconds: _Amount | None = None
-    real_time_factor: _Amount | None = None
+    rtfx: _Amount | None = None
     gpu_busy_fraction: _Amount | None = None
 
 

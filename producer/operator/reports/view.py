@@ -91,9 +91,9 @@ def _lines(name: ReportName, facts: ReportFacts) -> Iterator[tuple[str, Text]]:
             f"{number(jobs.chunks_skipped)} skipped; {seconds(jobs.audio_seconds)} of audio"
         ),
     )
-    if speed.real_time_factor is not None:
+    if speed.rtfx is not None:
         busy = "" if speed.gpu_busy_fraction is None else f", at work {speed.gpu_busy_fraction:.0%} of the run"
-        yield "speed", Text(f"{speed.real_time_factor:.1f} seconds of audio in a second{busy}")
+        yield "speed", Text(f"{speed.rtfx:.1f} seconds of audio in a second{busy}")
 
 
 def _sessions_table(facts: ReportFacts) -> Table:

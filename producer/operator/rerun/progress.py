@@ -13,7 +13,7 @@ from shared.state.ledger import Ledger
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LOOK_SECONDS: Final = 5
+POLL_INTERVAL_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class RerunWatch:
             late = timeout_seconds is not None and self.clock.monotonic() - began >= timeout_seconds
             if seen.over or late:
                 return seen
-            self.clock.sleep(LOOK_SECONDS)
+            self.clock.sleep(POLL_INTERVAL_SECONDS)
 
     def look(self) -> RerunStatus:
         """How the jobs stand now."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _PART: Final = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
-_MOST_CHUNKS: Final = 1_000_000
+_MAX_CHUNKS: Final = 1_000_000
 
 
 def parse_chunks(text: str) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def parse_chunks(text: str) -> tuple[int, ...]:
         if match is None:
             raise ValueError(f"{part!r} is neither a number nor a range; write them as in 1,7-9")
         first, last = int(match[1]), int(match[2] or match[1])
-        if first > last or last - first >= _MOST_CHUNKS:
+        if first > last or last - first >= _MAX_CHUNKS:
             raise ValueError(f"the range {part.strip()} goes backwards or is too long")
         numbers.update(range(first, last + 1))
     return tuple(sorted(numbers))

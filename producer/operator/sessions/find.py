@@ -16,9 +16,9 @@ from shared.formats.layout import USERS_PREFIX, session_path
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-MOST_USERS: Final = 20_000
-_MOST_SESSIONS: Final = 20_000
-_MOST_SUGGESTED: Final = 5
+MAX_USERS: Final = 20_000
+_MAX_SESSIONS: Final = 20_000
+_MAX_SUGGESTED: Final = 5
 _THREADS: Final = 16
 _AHEAD: Final = 512
 
@@ -102,16 +102,16 @@ def _starting_with(s3: "S3Client", bucket: str, asked: str, on_searched: OnSearc
         # The very id comes first among those that begin with it only if none of the others has a character below `/`;
         # so it is asked for by itself.
         exact = FoundSession(user, asked)
-        longer = islice(_sessions_of(s3, bucket, user, asked), _MOST_SUGGESTED)
+        longer = islice(_sessions_of(s3, bucket, user, asked), _MAX_SUGGESTED)
         return list(dict.fromkeys([*([exact] if _exists(s3, bucket, exact) else []), *longer]))
 
     searched = 0
     users = _users(s3, bucket)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="find") as pool:
         while some := list(islice(users, _AHEAD)):
-            if searched + len(some) > MOST_USERS:
+            if searched + len(some) > MAX_USERS:
                 raise SessionUnknownError(
-                    f"there are more than {MOST_USERS:,} users: give the session as USER/{asked}, or its path"
+                    f"there are more than {MAX_USERS:,} users: give the session as USER/{asked}, or its path"
                 )
             for found in pool.map(of_user, some):
                 yield from found
@@ -121,17 +121,17 @@ def _starting_with(s3: "S3Client", bucket: str, asked: str, on_searched: OnSearc
 
 def _beside(s3: "S3Client", bucket: str, asked: FoundSession) -> list[FoundSession]:
     """Sessions that may have been meant: the user's own, or the same one of a user whose id is alike."""
-    own = list(islice(_sessions_of(s3, bucket, asked.user_id), _MOST_SESSIONS))
+    own = list(islice(_sessions_of(s3, bucket, asked.user_id), _MAX_SESSIONS))
     if own:
         return own
-    users = get_close_matches(asked.user_id, list(islice(_users(s3, bucket), MOST_USERS)), n=_MOST_SUGGESTED)
+    users = get_close_matches(asked.user_id, list(islice(_users(s3, bucket), MAX_USERS)), n=_MAX_SUGGESTED)
     return [session for user in users for session in islice(_sessions_of(s3, bucket, user), 1000)]
 
 
 def _all_sessions(s3: "S3Client", bucket: str) -> list[FoundSession]:
-    users = islice(_users(s3, bucket), _MOST_SESSIONS)
+    users = islice(_users(s3, bucket), _MAX_SESSIONS)
     sessions = (session for user in users for session in islice(_sessions_of(s3, bucket, user), 1000))
-    return list(islice(sessions, _MOST_SESSIONS))
+    return list(islice(sessions, _MAX_SESSIONS))
 
 
 def _users(s3: "S3Client", bucket: str) -> Iterator[str]:
@@ -162,5 +162,5 @@ def closest(asked: str, others: Iterable[FoundSession]) -> list[FoundSession]:
     """The sessions whose names are most like `asked`, the likest first; those that begin with it come before all."""
     by_name = {(session.name if "/" in asked else session.session_id): session for session in others}
     beginning = [name for name in by_name if name.startswith(asked)]
-    alike = get_close_matches(asked, by_name, n=_MOST_SUGGESTED, cutoff=0.6)
-    return [by_name[name] for name in dict.fromkeys([*sorted(beginning), *alike])][:_MOST_SUGGESTED]
+    alike = get_close_matches(asked, by_name, n=_MAX_SUGGESTED, cutoff=0.6)
+    return [by_name[name] for name in dict.fromkeys([*sorted(beginning), *alike])][:_MAX_SUGGESTED]

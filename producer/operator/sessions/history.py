@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"users/[^/]+/audio/sessions/[^/]+/history/[^/]+/transcription-chunk-(?P<chunk>[0-9]+)\.json")
 _THREADS = 16
-_MOST_DELETED = 1000  # with one DeleteObjects
+_MAX_DELETED = 1000  # with one DeleteObjects
 
 
 class HistoryError(ScribefleetError):
@@ -59,8 +59,8 @@ def remove(s3: "S3Client", bucket: str, keys: Sequence[str]) -> None:
     Raises:
         HistoryError: S3 did not delete some of them. What boto3 raises otherwise.
     """
-    for start in range(0, len(keys), _MOST_DELETED):
-        objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
+    for start in range(0, len(keys), _MAX_DELETED):
+        objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + _MAX_DELETED]]
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
         if errors := answer.get("Errors"):
             first = errors[0]

@@ -47,7 +47,7 @@ def outlook(seen: Overview, settings: Settings) -> Outlook:
     held = seen.lock.held
     return Outlook(
         working=len(factors),
-        backlog_seconds=None if audio is None else audio / settings.real_time_factor,
+        backlog_seconds=None if audio is None else audio / settings.rtfx,
         seconds_left=None if audio is None or held or (audio and not factors) else audio / (sum(factors) or 1),
         oldest_waits_seconds=_oldest_waits(seen),
         next_scan=_next_scan(seen),
@@ -72,8 +72,8 @@ def is_taking_jobs(instance: FleetInstance, now: datetime, settings: Settings) -
 
 def factor_of(heartbeat: Heartbeat, settings: Settings) -> float:
     """Seconds of audio that the worker transcribes in a second: what it says, else the setting."""
-    said = heartbeat.real_time_factor
-    return said if said and said >= _SLOWEST else settings.real_time_factor
+    said = heartbeat.rtfx
+    return said if said and said >= _SLOWEST else settings.rtfx
 
 
 def _audio_waiting(seen: Overview, settings: Settings) -> float | None:

@@ -43,7 +43,7 @@ _HEAD_BYTES = 4096
 # How far back the list of reports goes at first; a fleet that scans every two hours has some there.
 _RECENT = timedelta(days=2)
 _RUNS_WITH_FAILURES = 5
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 
 
 _Seen = TypeVar("_Seen")
@@ -173,7 +173,7 @@ class Reader:
             if (reading := read[name].reading)
             for error in reversed(reading.facts.errors)  # a report lists them in the order in which they came
         )
-        return Reports(read[names[0]] if names else None, tuple(islice(failures, _MOST_FAILURES)))
+        return Reports(read[names[0]] if names else None, tuple(islice(failures, _MAX_FAILURES)))
 
 
 def parse_scan(head: bytes) -> LastScan:

@@ -14,7 +14,7 @@ from shared.aws.sqs import QueueDepth
 from shared.clock import human_duration
 from shared.settings import Settings
 
-_MOST_INSTANCES = 12
+_MAX_INSTANCES = 12
 _LATE_TICK_SECONDS = 300  # as the alarm for the autoscaler's silence
 
 
@@ -67,7 +67,7 @@ def _time_left(seen: Overview, ahead: Outlook, settings: Settings) -> Text:
     if ahead.seconds_left is not None:
         workers = "1 worker" if ahead.working == 1 else f"{ahead.working} workers"
         return Text(f"about {human_duration(ahead.seconds_left)} with {workers} at work{oldest}")
-    alone = f"about {human_duration(ahead.backlog_seconds)} for one instance at {settings.real_time_factor:g} x"
+    alone = f"about {human_duration(ahead.backlog_seconds)} for one instance at {settings.rtfx:g} x"
     why = "waits for the lock" if seen.lock.held else "nobody is at work"
     return Text(f"{why}; {alone}{oldest}", "yellow")
 
@@ -163,11 +163,11 @@ def _instances_table(found: tuple[FleetInstance, ...], now: datetime, settings: 
     for column in ("state", "worker", "beat", "jobs", "speed"):
         table.add_column(column, justify="right" if column in {"beat", "jobs", "speed"} else "left")
     ordered = sorted(found, key=lambda each: (each.state == "stopped", each.id))
-    for each in ordered[:_MOST_INSTANCES]:
+    for each in ordered[:_MAX_INSTANCES]:
         runs = f" for {_ago(each.run_start, now)}" if each.state in {"pending", "running"} else ""
         table.add_row(each.id, f"{each.state}{runs}", *_worker(each, now, settings))
-    if len(ordered) > _MOST_INSTANCES:
-        table.caption = f"and {len(ordered) - _MOST_INSTANCES} more (--json has all)"
+    if len(ordered) > _MAX_INSTANCES:
+        table.caption = f"and {len(ordered) - _MAX_INSTANCES} more (--json has all)"
     return table
 
 
@@ -179,7 +179,7 @@ def _worker(instance: FleetInstance, now: datetime, settings: Settings) -> tuple
         return silent or coming, "-", "-", "-"
     if instance.state in {"stopping", "stopped"}:
         return "ended", "-", f"{beat.jobs_done:,}", "-"
-    said = "" if beat.real_time_factor else " (as set)"
+    said = "" if beat.rtfx else " (as set)"
     speed = f"{factor_of(beat, settings):.1f} x{said}"
     return silent or beat.state, f"{_ago(beat.beat_at, now)} ago", f"{beat.jobs_done:,}", speed
 

@@ -16,8 +16,8 @@ from autoscaler.model import (
     Observation,
     Plan,
     Policy,
+    ProbeResult,
     RebootInstance,
-    Sighting,
     StartInstance,
     StopInstance,
     Surplus,
@@ -35,7 +35,7 @@ VERBS = {StartInstance: "start", StopInstance: "stop", MarkSuspect: "suspect", R
 POLICY = Policy(
     max_instances=3,
     target_drain_seconds=50,
-    real_time_factor=20,
+    rtfx=20,
     chunk_seconds=5,
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),
@@ -46,7 +46,7 @@ POLICY = Policy(
     price_usd_per_hour=0.5,
 )
 ONE = replace(POLICY, max_instances=1)
-GATHERING = replace(POLICY, start_min_jobs=50, start_max_wait=timedelta(minutes=30))
+ACCUMULATING = replace(POLICY, start_min_jobs=50, start_max_wait=timedelta(minutes=30))
 BUDGET = replace(POLICY, daily_gpu_seconds=4 * 3600)
 QUIET = replace(POLICY, quiet_hours=QuietHours(time(11), time(14)))
 HELD = LockState(holders=(Holder(user_id="u", session_id="talk-7", timestamp=NOW - timedelta(minutes=3)),))
@@ -118,12 +118,12 @@ CASES: dict[str, Case] = {
     "more work than one instance does in the target time, a look finds a message": Case(
         (stopped("i-1"), stopped("i-2"), stopped("i-3")),
         QueueDepth(visible=300),
-        more=seen(sighting=Sighting.MESSAGE),
+        more=seen(sighting=ProbeResult.MESSAGE),
     ),
     "more work than one instance does in the target time, a look finds no message": Case(
         (stopped("i-1"), stopped("i-2"), stopped("i-3")),
         QueueDepth(visible=300),
-        more=seen(sighting=Sighting.NOTHING),
+        more=seen(sighting=ProbeResult.NOTHING),
     ),
     "more work than two instances do in the target time, one is at work": Case(
         (owned("i-1"), stopped("i-2"), stopped("i-3")),
@@ -133,7 +133,7 @@ CASES: dict[str, Case] = {
     ),
     "enough instances at work": Case((owned("i-1"), stopped("i-2")), beats=(beat("i-1"),)),
     "the workers are faster than the setting says": Case(
-        (owned("i-1"), stopped("i-2")), QueueDepth(visible=300), beats=(beat("i-1", real_time_factor=40.0),)
+        (owned("i-1"), stopped("i-2")), QueueDepth(visible=300), beats=(beat("i-1", rtfx=40.0),)
     ),
     "an instance boots within the boot limit": Case((owned("i-1", "pending", up=4), stopped("i-2"))),
     "an instance was started a moment ago, EC2 still says stopped": Case(
@@ -144,24 +144,24 @@ CASES: dict[str, Case] = {
     "every instance that could start is on hold": Case((stopped(hold=True),)),
     "max_instances is 0": Case(policy=replace(POLICY, max_instances=0)),
     "fewer jobs than the threshold, for less than the longest wait": Case(
-        policy=GATHERING, more=seen(oldest_waits=WAITED)
+        policy=ACCUMULATING, more=seen(oldest_waits=WAITED)
     ),
     "fewer jobs than the threshold, for the longest wait": Case(
-        policy=GATHERING, more=seen(oldest_waits=timedelta(minutes=30))
+        policy=ACCUMULATING, more=seen(oldest_waits=timedelta(minutes=30))
     ),
-    "fewer jobs than the threshold, for an unknown time": Case(policy=GATHERING),
+    "fewer jobs than the threshold, for an unknown time": Case(policy=ACCUMULATING),
     "as many jobs as the threshold": Case(
-        queue=QueueDepth(visible=50), policy=GATHERING, more=seen(oldest_waits=WAITED)
+        queue=QueueDepth(visible=50), policy=ACCUMULATING, more=seen(oldest_waits=WAITED)
     ),
     "the last run found no work, a look finds no message": Case(
-        more=seen(last_start=ago(10), sighting=Sighting.NOTHING)
+        more=seen(last_start=ago(10), sighting=ProbeResult.NOTHING)
     ),
     "the last run found no work, a look finds a message": Case(
-        more=seen(last_start=ago(10), sighting=Sighting.MESSAGE)
+        more=seen(last_start=ago(10), sighting=ProbeResult.MESSAGE)
     ),
     "the last run found no work, the queues cannot be asked": Case(
         problems=("could not look for a message on the queue jobs (AccessDenied)",),
-        more=seen(last_start=ago(10), sighting=Sighting.REFUSED),
+        more=seen(last_start=ago(10), sighting=ProbeResult.REFUSED),
     ),
     "the last run found no work, a dry run does not look": Case(more=seen(last_start=ago(10), last_work=ago(11))),
     "the last run found no work, an hour ago": Case(more=seen(last_start=ago(60), last_work=ago(61))),
@@ -287,4 +287,4 @@ def test_the_page_has_no_row_without_a_situation_that_is_tested() -> None:
 
 def test_every_decision_that_a_plan_can_come_to_has_a_row() -> None:
     found = {CASES[situation].decide().decision for situation in CASES}
-    assert found == set(Decision) - {Decision.OUTRUN}
+    assert found == set(Decision) - {Decision.SUPERSEDED}

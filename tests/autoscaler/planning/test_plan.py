@@ -10,7 +10,7 @@ from autoscaler.model import (
     InstanceState,
     Observation,
     Plan,
-    Sighting,
+    ProbeResult,
 )
 from autoscaler.planning.plan import plan
 from shared.aws.sqs import QueueDepth
@@ -47,7 +47,7 @@ def test_given_an_unreadable_part_that_decisions_need_then_it_waits_and_says_wha
         unknown: None,
     }
     observation = Observation(lock=LockState(), problems=(f"could not read the {unknown} (AccessDenied)",), **parts)
-    expected = Plan((), f"waiting: could not read the {unknown} (AccessDenied)", Decision.BLIND)
+    expected = Plan((), f"waiting: could not read the {unknown} (AccessDenied)", Decision.OBSERVATION_FAILED)
     assert plan(observation, POLICY, NOW) == expected
 
 
@@ -77,7 +77,7 @@ def test_given_a_backlog_then_as_many_start_as_drain_all_of_it_in_the_target_tim
     visible: int, in_flight: int, delayed: int, expected: int
 ) -> None:
     pool = [instance(f"i-{number}", "stopped") for number in range(5)]
-    decided = decide(*pool, visible=visible, in_flight=in_flight, delayed=delayed, sighting=Sighting.MESSAGE)
+    decided = decide(*pool, visible=visible, in_flight=in_flight, delayed=delayed, sighting=ProbeResult.MESSAGE)
     assert started(decided)[0] == expected
 
 
@@ -190,6 +190,6 @@ def test_given_more_instances_on_their_way_out_than_a_sentence_holds_then_the_re
 
 @pytest.mark.parametrize("speed", [0.0, 5e-324, 0.009])
 def test_given_a_worker_that_tells_a_speed_of_almost_nothing_then_the_setting_counts(speed: float) -> None:
-    strange = beat("i-1").model_copy(update={"real_time_factor": speed})
+    strange = beat("i-1").model_copy(update={"rtfx": speed})
     decided = decide(instance("i-1"), instance("i-2", "stopped"), beats=(strange,), visible=200)
     assert decided.reason == "enough: 200 jobs wait, 1 of 1 instance at work"

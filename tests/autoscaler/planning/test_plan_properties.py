@@ -11,8 +11,8 @@ from autoscaler.model import (
     Observation,
     Plan,
     Policy,
+    ProbeResult,
     RebootInstance,
-    Sighting,
     StartInstance,
     StopInstance,
     Surplus,
@@ -67,7 +67,7 @@ def a_heartbeat(name: str) -> st.SearchStrategy[Heartbeat]:
         "idle_since": st.none() | recent | moments,
         "progress_at": st.none() | recent | moments,
         "jobs_done": st.integers(0, 2),
-        "real_time_factor": st.none() | st.floats(0, 100),
+        "rtfx": st.none() | st.floats(0, 100),
     }
     return st.fixed_dictionaries(fields).map(lambda values: Heartbeat(**values))
 
@@ -81,7 +81,7 @@ memory = {
     "invalid_heartbeats": st.frozensets(st.sampled_from(IDS), max_size=2),
     "oldest_waits": st.none() | st.integers(0, 7200).map(lambda seconds: timedelta(seconds=seconds)),
     "gpu_seconds_today": st.none() | st.floats(0, 200_000),
-    "sighting": st.none() | st.sampled_from(Sighting),
+    "sighting": st.none() | st.sampled_from(ProbeResult),
     "last_start": st.none() | moments,
     "last_work": st.none() | moments,
     "last_sighting": st.none() | moments,
@@ -104,7 +104,7 @@ plain = st.builds(
     Policy,
     max_instances=st.sampled_from([0, 1, 2, 4, 6, 9]),
     target_drain_seconds=st.integers(1, 900),
-    real_time_factor=st.floats(0.1, 100),
+    rtfx=st.floats(0.1, 100),
     chunk_seconds=st.floats(0.1, 600),
     boot_limit=limits,
     idle_limit=limits,
@@ -241,18 +241,18 @@ def test_waiting_work_with_nothing_running_and_a_startable_instance_always_start
         and all(until <= NOW for until in observation.blocked_zones.values())
     )
     if must_start:
-        certain = replace(observation, sighting=Sighting.MESSAGE)
+        certain = replace(observation, sighting=ProbeResult.MESSAGE)
         assert len(starts(plan(certain, policy, NOW))) == 1
         decided = plan(observation, policy, NOW)
         # Nothing comes between work and a start but a look that has found no message, or the wait for one.
-        assert starts(decided) or decided.in_doubt or observation.sighting is Sighting.NOTHING
+        assert starts(decided) or decided.in_doubt or observation.sighting is ProbeResult.NOTHING
 
 
 @given(observations, policies)
-def test_counts_alone_start_one_instance_at_most_and_none_within_an_hour_of_a_run_without_work(
+def test_counts_alone_start_no_more_than_one_instance_and_none_within_an_hour_of_a_run_without_work(
     observation: Observation, policy: Policy
 ) -> None:
-    counts_alone = replace(observation, sighting=Sighting.NOTHING, last_sighting=None, last_work=None)
+    counts_alone = replace(observation, sighting=ProbeResult.NOTHING, last_sighting=None, last_work=None)
     decided = plan(counts_alone, replace(policy, min_instances=0), NOW)
     assert sum(start.count for start in starts(decided)) <= 1
     if counts_alone.last_start is not None and NOW - counts_alone.last_start < timedelta(hours=1):
@@ -264,9 +264,9 @@ def test_a_look_for_a_message_is_asked_for_only_where_finding_one_leads_to_a_sta
     observation: Observation, policy: Policy
 ) -> None:
     if plan(observation, policy, NOW).in_doubt:
-        assert starts(plan(replace(observation, sighting=Sighting.MESSAGE), policy, NOW))
-        assert starts(plan(replace(observation, sighting=Sighting.REFUSED), policy, NOW))
-        assert not plan(replace(observation, sighting=Sighting.NOTHING), policy, NOW).in_doubt
+        assert starts(plan(replace(observation, sighting=ProbeResult.MESSAGE), policy, NOW))
+        assert starts(plan(replace(observation, sighting=ProbeResult.REFUSED), policy, NOW))
+        assert not plan(replace(observation, sighting=ProbeResult.NOTHING), policy, NOW).in_doubt
 
 
 @given(observations, thrifty)

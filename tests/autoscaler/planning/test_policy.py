@@ -63,7 +63,7 @@ def test_a_limit_of_zero_is_no_limit_and_any_other_is_one() -> None:
     assert policy(daily_cost_usd=3).has_budget
 
 
-def test_fewer_instances_run_at_most_than_are_to_be_kept_then_the_limit_wins() -> None:
+def test_fewer_instances_may_run_than_are_to_be_kept_then_the_limit_wins() -> None:
     assert policy(min_instances=5, max_instances=2).min_instances == 2
 
 

@@ -21,7 +21,7 @@ SPAN = timedelta(minutes=15)
 POLICY = Policy(
     max_instances=9,
     target_drain_seconds=50,
-    real_time_factor=20,
+    rtfx=20,
     chunk_seconds=5,
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),
@@ -68,7 +68,7 @@ def stops(decided: Plan) -> list[str]:
 # --- tick by tick
 
 
-def test_given_a_peak_that_is_over_then_after_a_whole_span_the_fleet_comes_down_to_the_most_it_wanted_in_it() -> None:
+def test_given_a_peak_that_is_over_then_after_a_whole_span_the_fleet_comes_down_to_the_peak_it_wanted_in_it() -> None:
     surplus, stopped, now = None, {}, NOW
     wanted = [6, 6, 5, 4, 3, 2, 2, 4, 2, *[2] * 11]  # each minute, of six at work
     for minute, count in enumerate(wanted):

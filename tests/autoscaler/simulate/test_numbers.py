@@ -79,7 +79,7 @@ def test_the_default_waits_less_than_the_quickest_timer(compared: Compared, work
     assert ours.wait_p95 < timer.wait_p95
 
 
-def test_ten_million_chunks_a_day_wait_less_than_fifteen_minutes_at_little_more_than_the_least_gpu_time(
+def test_ten_million_chunks_a_day_wait_less_than_fifteen_minutes_at_little_more_than_the_minimal_gpu_time(
     simulated: "Simulate",
 ) -> None:
     result = simulated(MADE["ten-million"](1, Random(1)), max_instances=100)
@@ -90,7 +90,7 @@ def test_ten_million_chunks_a_day_wait_less_than_fifteen_minutes_at_little_more_
 
 
 @pytest.mark.parametrize("seconds", [(1, 60), (30, 300), (600, 7200)])
-def test_wrong_counts_alone_start_at_most_one_instance_an_hour_however_long_they_stay(
+def test_wrong_counts_alone_start_no_more_than_one_instance_an_hour_however_long_they_stay(
     simulated: "Simulate", seconds: tuple[float, float]
 ) -> None:
     result = simulated(MADE["idle"](5, Random(1)), replace(WRONG_COUNTS, spike_seconds=seconds))

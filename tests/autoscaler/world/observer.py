@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from autoscaler.model import ActionOutcome, Instance, Observation, Policy, Sighting
+from autoscaler.model import ActionOutcome, Instance, Observation, Policy, ProbeResult
 from autoscaler.providers.group import AutoScalingGroup
 from autoscaler.providers.stoppable import InstancePool
 from autoscaler.record import TickRecord
@@ -80,8 +80,8 @@ class Watched:
 
     def look_for_message(self, observation: Observation) -> Observation:
         if self.blind.receives:
-            return replace(observation, sighting=Sighting.REFUSED)
-        return replace(observation, sighting=Sighting.MESSAGE if self.world.visible else Sighting.NOTHING)
+            return replace(observation, sighting=ProbeResult.REFUSED)
+        return replace(observation, sighting=ProbeResult.MESSAGE if self.world.visible else ProbeResult.NOTHING)
 
     def lock(self) -> LockState:
         happens, self.before_acting = self.before_acting, None

@@ -9,7 +9,7 @@ from autoscaler.model import (
     Observation,
     Plan,
     Policy,
-    Sighting,
+    ProbeResult,
     StartInstance,
     StopInstance,
 )
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy(
     max_instances=3,
     target_drain_seconds=50,
-    real_time_factor=20,
+    rtfx=20,
     chunk_seconds=5,
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),
@@ -63,7 +63,7 @@ def decide(
     beats: tuple[Heartbeat, ...] | None = (),
     policy: Policy = POLICY,
     lock: LockState | None = None,
-    sighting: Sighting | None = None,
+    sighting: ProbeResult | None = None,
     **depth: int,
 ) -> Plan:
     observation = Observation(

@@ -83,7 +83,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.policy = Policy(
             max_instances=most,
             target_drain_seconds=drain,
-            real_time_factor=20,
+            rtfx=20,
             chunk_seconds=5,
             boot_limit=LIMIT,
             idle_limit=LIMIT,

@@ -17,7 +17,7 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy(
     max_instances=1,
     target_drain_seconds=900,
-    real_time_factor=20,
+    rtfx=20,
     chunk_seconds=5,
     boot_limit=timedelta(minutes=5),
     idle_limit=timedelta(minutes=5),

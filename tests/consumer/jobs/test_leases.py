@@ -90,6 +90,6 @@ def test_a_message_that_was_given_back_is_not_extended_any_more(crew: "MakeCrew"
     one.job()
     messages = one.worker.queue.receive(10, wait=False)
     one.leases.hold(messages)
-    one.worker.give_back(messages)
+    one.worker.release(messages)
     one.leases.extend_all()
     assert one.waiting() == (1, 0)

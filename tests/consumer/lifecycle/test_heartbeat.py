@@ -38,13 +38,13 @@ def test_a_worker_that_waits_for_the_lock_is_not_idle(cloud: "Cloud", clock: "Fa
     assert (last(ledger).state, last(ledger).idle_since) == ("locked", None)
 
 
-def test_jobs_done_and_the_real_time_factor_are_said_with_the_next_beat(cloud: "Cloud", clock: "FakeClock") -> None:
+def test_jobs_done_and_the_rtfx_are_said_with_the_next_beat(cloud: "Cloud", clock: "FakeClock") -> None:
     ledger = Ledger(cloud.dynamodb, cloud.settings, clock)
     heart = HeartbeatSender(ledger, "i-1", clock, 30)
     heart.job_done(None)
     heart.job_done(21.5)
     heart.beat()
-    assert (last(ledger).jobs_done, last(ledger).real_time_factor) == (2, 21.5)
+    assert (last(ledger).jobs_done, last(ledger).rtfx) == (2, 21.5)
 
 
 def test_the_heart_beats_from_the_start_of_its_block(cloud: "Cloud", clock: "FakeClock") -> None:

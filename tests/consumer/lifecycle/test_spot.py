@@ -108,7 +108,7 @@ def test_only_a_spot_instance_is_watched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given: no time between two looks, and each of them told of
-    monkeypatch.setattr("consumer.lifecycle.spot._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("consumer.lifecycle.spot._POLL_INTERVAL_SECONDS", 0.001)
     looked = threading.Event()
     monkeypatch.setattr(SpotWatch, "look", lambda _: looked.set())
     for life_cycle, watched in (("on-demand", False), ("spot", True)):

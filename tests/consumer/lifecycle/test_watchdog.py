@@ -29,7 +29,7 @@ def test_a_loop_that_no_longer_turns_is_a_problem_and_one_that_turns_again_is_no
     assert progress.problem() is None
     one.clock.advance(1)
     assert progress.problem() == "the loop has not turned for 191 s"
-    one.runner.heart.turned()
+    one.runner.heart.tick()
     assert progress.problem() is None
 
 
@@ -45,7 +45,7 @@ def test_a_job_that_outlived_its_deadline_is_a_problem_though_the_loop_turns(cre
     progress = progress_of(one)
     begin_a_job(one)
     one.clock.advance(730)
-    one.runner.heart.turned()
+    one.runner.heart.tick()
     assert progress.problem() is None
     one.clock.advance(1)
     assert progress.problem() == "a job has been at work for 731 s"
@@ -59,7 +59,7 @@ def test_a_job_that_waits_for_the_model_has_no_age(crew: "MakeCrew") -> None:
     one.leases.begin(messages[0])
     one.leases.pause(messages[0])
     one.clock.advance(5000)
-    one.runner.heart.turned()
+    one.runner.heart.tick()
     assert progress_of(one).problem() is None
 
 
@@ -117,7 +117,7 @@ def test_a_worker_whose_model_hangs_falls_silent(crew: "MakeCrew") -> None:
     def hang(speech: Speech) -> Transcription:
         for _ in range(12):
             one.clock.advance(30)
-            one.runner.heart.turned()  # the loop itself goes on
+            one.runner.heart.tick()  # the loop itself goes on
             watchdog.look()
             counts.append(len(signs))
         raise AssertionError("ended by the test")

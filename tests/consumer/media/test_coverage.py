@@ -94,7 +94,7 @@ def test_that_a_stream_with_a_header_counts_from_zero_when_its_first_blocks_are_
         (structure(), Seam(), 0, 5.0),
     ],
 )
-def test_that_what_is_missing_at_the_end_is_the_most_that_any_witness_speaks_for(
+def test_that_what_is_missing_at_the_end_is_the_maximum_that_any_witness_reports(
     found: WebmStructure, seam: Seam, rubbish: int, expected: float
 ) -> None:
     assert coverage(found, seam=seam, rubbish=rubbish).expected_seconds == pytest.approx(expected)

@@ -113,7 +113,7 @@ def test_given_a_header_and_nothing_behind_it_then_it_is_damaged_and_not_silence
     ("decoded", "expected", "partial"),
     [(5, 5, False), (4.75, 5, False), (4.74, 5, True), (2.5, 5, True), (0.91, 0.96, False), (0.9, 0.96, True)],
 )
-def test_given_a_share_of_at_least_half_when_judged_then_what_is_missing_is_flagged(
+def test_given_a_share_of_half_or_more_when_judged_then_what_is_missing_is_flagged(
     decoded: float, expected: float, partial: bool
 ) -> None:
     verdict = judge(decoded, expected)

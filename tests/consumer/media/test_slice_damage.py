@@ -92,7 +92,7 @@ def test_given_a_clock_that_jumps_between_whole_blocks_then_the_pause_is_neither
 
 @pytest.mark.parametrize("place", [0.1, 0.37, 0.5, 0.8])
 @pytest.mark.parametrize("kind", ["restart", "timeslice"])
-def test_given_200_spoilt_bytes_then_two_packets_at_most_are_lost_and_the_rest_is_heard_at_its_time(
+def test_given_200_spoilt_bytes_then_no_more_than_two_packets_are_lost_and_the_rest_is_heard_at_its_time(
     kind: str, place: float
 ) -> None:
     data = chunk(4, kind)

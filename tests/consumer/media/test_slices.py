@@ -112,7 +112,7 @@ BEFORE = ["measured", "last bytes", "none"]
 
 @pytest.mark.parametrize("header_is_there", [True, False])
 @pytest.mark.parametrize("before", BEFORE)
-def test_given_a_stream_cut_at_any_byte_then_two_packets_at_most_are_lost_and_nothing_wrong_is_heard(
+def test_given_a_stream_cut_at_any_byte_then_no_more_than_two_packets_are_lost_and_nothing_wrong_is_heard(
     before: str, header_is_there: bool
 ) -> None:
     stream = live_stream()

@@ -27,7 +27,7 @@ def test_given_a_model_that_works_when_it_is_checked_then_it_tells_seconds_and_s
     assert ran.exit_code == 0
     found: dict[str, Any] = json.loads(ran.stdout)
     assert (found["model"], found["device"], found["shareHeard"]) == ("tiny.en", "cpu", 1.0)
-    assert found["realTimeFactor"] == pytest.approx(found["audioSeconds"] / found["seconds"], rel=0.1)
+    assert found["rtfx"] == pytest.approx(found["audioSeconds"] / found["seconds"], rel=0.1)
     assert found["loadSeconds"] > 0
 
 

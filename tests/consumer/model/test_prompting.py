@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.model.location import resolve_model_dir
-from consumer.model.prompting import MOST_TOKENS, fit_for_prompt
+from consumer.model.prompting import MAX_TOKENS, fit_for_prompt
 
 TOKENIZER = tokenizers.Tokenizer.from_file(str(resolve_model_dir("tiny.en", None) / "tokenizer.json"))
 FIRST_SPECIAL = TOKENIZER.encode("<|endoftext|>", add_special_tokens=False).ids[0]
@@ -36,7 +36,7 @@ def test_given_a_long_hint_then_its_beginning_stays() -> None:
 
     assert fit is not None
     assert text.startswith(fit)
-    assert MOST_TOKENS - 5 <= len(tokens_of(fit)) <= MOST_TOKENS
+    assert MAX_TOKENS - 5 <= len(tokens_of(fit)) <= MAX_TOKENS
 
 
 def test_given_what_the_model_reads_as_a_command_then_it_does_not_get_through() -> None:
@@ -58,6 +58,6 @@ def test_given_any_text_then_it_fits_and_holds_no_command(drawn: list[str]) -> N
     if fit is not None:
         tokens = tokens_of(fit)
         # Cut text can be spelled with a few more tokens than it was cut from.
-        assert 0 < len(tokens) <= MOST_TOKENS + 10
+        assert 0 < len(tokens) <= MAX_TOKENS + 10
         assert max(tokens) < FIRST_SPECIAL
         assert "\n" not in fit

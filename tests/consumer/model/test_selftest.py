@@ -60,7 +60,7 @@ def test_given_a_model_that_hears_half_then_it_passes_and_tells_its_speed(clock:
     found = self_test(Deaf("It was the age of wisdom.", clock), clock)
 
     assert found.share_heard == pytest.approx(0.5)
-    assert (found.seconds, round(found.real_time_factor, 1)) == (2.0, 2.5)
+    assert (found.seconds, round(found.rtfx, 1)) == (2.0, 2.5)
 
 
 @pytest.mark.parametrize("text", ["", "Thank you for watching!", "!!!!!!!!!!!!"])

@@ -86,7 +86,7 @@ def heard(whisper: WhisperTranscriber, windows: list[np.ndarray]) -> list[Transc
 
 
 @pytest.mark.model
-def test_given_real_windows_then_at_most_5_words_in_a_hundred_are_wrong_and_none_is_suppressed(
+def test_given_real_windows_then_no_more_than_5_words_in_a_hundred_are_wrong_and_none_is_suppressed(
     heard: list[Transcription],
 ) -> None:
     reference = (SAMPLES / "reference.txt").read_text()

@@ -28,7 +28,7 @@ def in_hand(most: int = 36, lease_seconds: int = LEASE_SECONDS) -> InFlight:
     return InFlight(settings)
 
 
-def test_half_of_the_most_is_taken_before_the_pace_is_known() -> None:
+def test_half_of_the_limit_is_taken_before_the_pace_is_known() -> None:
     assert in_hand(36).room() == 18
     assert in_hand(1).room() == 1
 

@@ -66,7 +66,7 @@ def test_a_single_gap_is_heard_with_ten_seconds_on_both_sides(crew: "MakeCrew") 
     assert [item["Key"] for item in listed] == [before, job.transcript_key]
 
 
-def test_gaps_of_a_long_run_share_windows_of_at_most_thirty_seconds(crew: "MakeCrew") -> None:
+def test_gaps_of_a_long_run_share_windows_of_up_to_thirty_seconds(crew: "MakeCrew") -> None:
     one = crew()
     jobs = queue(one, range(1, 10))
     one.work()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.windows.plan import Chunk, Limits, Window, WindowPart, plan, share_out
+from consumer.windows.plan import Chunk, Limits, Window, WindowPart, plan, split_by_chunk
 from shared.formats.transcripts import Segment, Suppressed, Word
 
 LIMITS = Limits(window=30, context=10, least_context=2)
@@ -162,7 +162,7 @@ def spoken(*words: tuple[str, float, float]) -> Segment:
 
 
 def texts(window: Window, *segments: Segment) -> dict[int, list[str]]:
-    return {number: [s.text for s in heard.segments] for number, heard in share_out(window, segments).items()}
+    return {number: [s.text for s in heard.segments] for number, heard in split_by_chunk(window, segments).items()}
 
 
 def test_a_word_belongs_to_the_chunk_that_holds_its_midpoint() -> None:
@@ -173,7 +173,7 @@ def test_a_word_belongs_to_the_chunk_that_holds_its_midpoint() -> None:
 
 def test_a_word_on_a_border_is_cut_to_its_chunk() -> None:
     [window] = plan(chunks_of("GG"), LIMITS)
-    heard = share_out(window, [spoken((" two", 4.6, 5.2), (" three", 4.9, 5.4))])
+    heard = split_by_chunk(window, [spoken((" two", 4.6, 5.2), (" three", 4.9, 5.4))])
     [two], [three] = heard[1].segments, heard[2].segments
     assert (two.start, two.end) == (4.6, 5.0)
     assert (three.start, three.end) == (0.0, 0.4)
@@ -192,7 +192,7 @@ def test_a_suppressed_segment_is_told_to_every_chunk_that_it_touches() -> None:
         text="Thank you.", start=7.0, end=12.0, reason="no-speech", no_speech_probability=0.9,
         average_log_probability=-1.5, compression_ratio=0.8,
     )  # fmt: skip
-    heard = share_out(window, [], [noise])
+    heard = split_by_chunk(window, [], [noise])
     assert {n: [(s.start, s.end) for s in h.suppressed] for n, h in heard.items()} == {
         2: [(2.0, 5.0)],
         3: [(0.0, 2.0)],
@@ -226,7 +226,7 @@ def test_no_word_is_lost_or_given_twice(drawn: tuple[list[Chunk], list[tuple[str
         inside = [(w, max(s - begin, 0), min(e - begin, window.seconds)) for w, s, e in words]
         inside = [(w, s, e) for w, s, e in inside if e > 0 and s < window.seconds and s <= e]
         # when: they are shared out
-        heard = share_out(window, [spoken(*inside)] if inside else [])
+        heard = split_by_chunk(window, [spoken(*inside)] if inside else [])
         assert set(heard) == set(window.gaps)
         for number, each in heard.items():
             seconds = chunks[number].seconds
@@ -252,7 +252,7 @@ def test_what_was_heard_next_to_a_gap_is_noted_where_another_hearing_goes_on() -
     words = tuple(Word(word=f" w{n}", start=float(n), end=n + 0.5, probability=0.9) for n in range(20))
     segment = Segment(text="".join(word.word for word in words).strip(), start=0, end=19.5, words=words)
 
-    heard = share_out(window, [segment])
+    heard = split_by_chunk(window, [segment])
 
     two, three = heard[2].beside, heard[3].beside
     assert two is not None

@@ -29,7 +29,7 @@ def waiting(
     *,
     session: str = "s",
     seconds: float = 5.0,
-    receives: int = 1,
+    receive_count: int = 1,
     priority: bool = False,
     alone: bool = False,
     **more: Any,
@@ -37,7 +37,7 @@ def waiting(
     spelled = chunk if isinstance(chunk, str) else f"{chunk:03d}"
     key = f"{session_path('u', session)}/chunk-{spelled}.webm"
     job = chunk_job(bucket="recordings", audio_key=key, audio_size=1, enqueued_at=AT).model_copy(update=more)
-    message = Message("queue", key, f"receipt-{next(_receipts)}", job.to_json(), receives, 0.0)
+    message = Message("queue", key, f"receipt-{next(_receipts)}", job.to_json(), receive_count, 0.0)
     audio = DecodedAudio(np.zeros(round(seconds * SAMPLE_RATE), np.float32), seconds, None)
     return QueuedJob(PreparedJob(message, job, None, audio), priority, alone)
 
@@ -150,7 +150,7 @@ def test_jobs_that_differ_in_this_are_never_chosen_together(one: dict[str, Any],
 
 
 def test_a_job_that_came_back_once_shares_a_window_and_one_that_came_back_twice_does_not() -> None:
-    again, thrice = waiting(2, receives=2), waiting(3, receives=3)
+    again, thrice = waiting(2, receive_count=2), waiting(3, receive_count=3)
     fresh = waiting(1)
     assert CHOOSER.jobs([fresh, again, thrice], [], settled=True) == [fresh, again]
     assert CHOOSER.jobs([thrice, fresh, again], [], settled=True) == [thrice]
@@ -193,7 +193,7 @@ waiting_lists = st.lists(
         st.integers(0, 40).map(lambda number: f"{number:03d}") | st.integers(0, 40).map(str),
         session=st.sampled_from("st"),
         seconds=st.sampled_from([0.7, 4.9, 5.0, 5.1, 31.0]),
-        receives=st.integers(1, 4),
+        receive_count=st.integers(1, 4),
         priority=st.booleans(),
         alone=st.booleans(),
         model=st.sampled_from([None, "base.en"]),
@@ -217,8 +217,8 @@ def test_when_no_more_are_coming_window_after_window_does_each_job_exactly_once(
         assert not any(each.is_alone for each in made) or len(made) == 1
         done += made
         left = [each for each in left if each not in made]
-    receipts = Counter(each.prepared.message.receipt for each in done)
-    assert receipts == Counter(each.prepared.message.receipt for each in jobs)
+    receipts = Counter(each.prepared.message.receipt_handle for each in done)
+    assert receipts == Counter(each.prepared.message.receipt_handle for each in jobs)
 
 
 @given(waiting_lists)

@@ -33,7 +33,7 @@ CHANGED = {
     "ReserveAutoscalerConcurrency": "false",
     "MaxInstances": "3",
     "TargetDrainSeconds": "60",
-    "RealTimeFactor": "0.5",
+    "Rtfx": "0.5",
     "BootLimitSeconds": "61",
     "IdleLimitSeconds": "62",
     "SilentLimitSeconds": "63",
@@ -256,12 +256,12 @@ def test_a_parts_variables_are_settings_that_point_at_the_stacks_own_resources(
     [
         (
             "ScannerFunctionName",
-            {"ScanMinAgeSeconds", "ChunkSeconds", "QueueRetentionSeconds", "RealTimeFactor", "PriceUsdPerHour"}
+            {"ScanMinAgeSeconds", "ChunkSeconds", "QueueRetentionSeconds", "Rtfx", "PriceUsdPerHour"}
             | {"ScanFinaliseSeconds"},
         ),
         (
             "AutoscalerFunctionName",
-            {"ChunkSeconds", "MaxInstances", "TargetDrainSeconds", "RealTimeFactor", "PriceUsdPerHour"}
+            {"ChunkSeconds", "MaxInstances", "TargetDrainSeconds", "Rtfx", "PriceUsdPerHour"}
             | {"BootLimitSeconds", "IdleLimitSeconds", "SilentLimitSeconds"},
         ),
         (

@@ -9,7 +9,7 @@ from rich.table import Table
 from tests.faults.fuzz.judge import Failure
 from tests.faults.fuzz.run import FuzzOutcome
 
-_MOST_SHOWN_BYTES: Final = 400
+_MAX_SHOWN_BYTES: Final = 400
 _COLUMNS: Final = ("inputs", "accepted", "refused", "failed")
 
 
@@ -59,9 +59,9 @@ def to_rows(outcomes: Sequence[FuzzOutcome]) -> list[dict[str, Any]]:
 def told(outcome: FuzzOutcome) -> Iterator[str]:
     """A paragraph for each failure: what it said, where, and an input that shows it."""
     for failure in outcome.failures:
-        shown = f"{failure.data[:_MOST_SHOWN_BYTES]!r}"
-        if len(failure.data) > _MOST_SHOWN_BYTES:
-            shown += f" and {len(failure.data) - _MOST_SHOWN_BYTES:,} more bytes"
+        shown = f"{failure.data[:_MAX_SHOWN_BYTES]!r}"
+        if len(failure.data) > _MAX_SHOWN_BYTES:
+            shown += f" and {len(failure.data) - _MAX_SHOWN_BYTES:,} more bytes"
         where = f" at {failure.cause.where}" if failure.cause.where else ""
         yield f"{outcome.target}: {failure.said}{where}, {failure.inputs:,} inputs\n  {shown}"
 

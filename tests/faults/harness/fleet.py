@@ -22,7 +22,7 @@ from tests.faults.harness.recorder import Hold, Recorder
 from tests.faults.harness.server import Clients, CloudServer, cloud_server, make_pool, make_resources
 from tests.faults.harness.sessions import RecordedSession, Recordings
 
-_LOOK_SECONDS: Final = 0.1
+_POLL_INTERVAL_SECONDS: Final = 0.1
 _SETTLE_SECONDS: Final = 60.0
 # EC2's states of an instance whose run is over.
 _OVER: Final = frozenset({"stopped", "terminated"})
@@ -286,5 +286,5 @@ def _wait_for_nothing(what_is_left: Callable[[], str], timeout: float) -> float:
     while left := what_is_left():
         if time.monotonic() - began > timeout:
             raise NotSettledError(f"after {timeout:g} s: {left}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_INTERVAL_SECONDS)
     return time.monotonic() - began

@@ -29,7 +29,7 @@ Order = Literal["ok", "hang", "crash", "memory", "broken", "window"]
 good, as a GPU does; or fail on this window alone."""
 
 ORDERS: Final[tuple[Order, ...]] = ("ok", "hang", "crash", "memory", "broken", "window")
-_LOOK_SECONDS: Final = 0.02
+_POLL_INTERVAL_SECONDS: Final = 0.02
 # The product's own self-test, which a worker's start begins with, is a real recording. Whether a real model hears it is
 # tested elsewhere; here the right answer is said to whatever is not coded.
 _SELF_TEST: Final = "It was the age of wisdom, it was the age of foolishness,"
@@ -129,7 +129,7 @@ class ScriptedTranscriber:
         while (left := until - self._clock.monotonic()) > 0:
             if should_abort():
                 raise Aborted("not wanted any more")
-            self._clock.sleep(min(left, _LOOK_SECONDS))
+            self._clock.sleep(min(left, _POLL_INTERVAL_SECONDS))
         self._announcer.announce("end", slots)
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-_LOOK_SECONDS: Final = 0.1
-_REBOOT_LOOK_SECONDS: Final = 0.5
+_POLL_INTERVAL_SECONDS: Final = 0.1
+_REBOOT_POLL_INTERVAL_SECONDS: Final = 0.5
 # The unit's RestartPreventExitStatus: a wrong setting does not mend itself.
 _NO_RESTART: Final = frozenset({2})
 # What systemd counts as a clean end beside 0: the signals that ask for one.
@@ -168,7 +168,7 @@ class Hosts:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Play for as long as the block lasts; what runs then is left to who started it."""
-        with repeating(self._look, _LOOK_SECONDS, "hosts"):
+        with repeating(self._look, _POLL_INTERVAL_SECONDS, "hosts"):
             yield
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class Hosts:
     def _was_rebooted(self, host: Host, booted: _Booted) -> bool:
         """Asked for seldom: the answer is a search through everything that happened."""
         now = time.monotonic()
-        if now < booted.reboots_asked_at + _REBOOT_LOOK_SECONDS:
+        if now < booted.reboots_asked_at + _REBOOT_POLL_INTERVAL_SECONDS:
             return False
         booted.reboots_asked_at = now
         return self._reboots(host.instance_id) > booted.reboots

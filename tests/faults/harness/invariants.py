@@ -34,7 +34,7 @@ INVARIANTS: Final[Mapping[str, Callable[[Evidence], Iterator[str]]]] = {
 }
 
 # A fault that breaks everything should be read, not scrolled through.
-_MOST_EACH: Final = 5
+_MAX_EACH: Final = 5
 
 
 def violations(evidence: Evidence) -> list[str]:
@@ -42,7 +42,7 @@ def violations(evidence: Evidence) -> list[str]:
     found = []
     for name, check in INVARIANTS.items():
         broken = check(evidence)
-        found += [f"{name}: {each}" for each in islice(broken, _MOST_EACH)]
+        found += [f"{name}: {each}" for each in islice(broken, _MAX_EACH)]
         more = sum(1 for _ in broken)
         if more:
             found.append(f"{name}: and {more} more")

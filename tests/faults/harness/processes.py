@@ -15,7 +15,7 @@ from typing import Any, Final
 from deploy.local.processes import clean_environment, end, start_tethered
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-_LOOK_SECONDS: Final = 0.02
+_POLL_INTERVAL_SECONDS: Final = 0.02
 
 
 class NotInTimeError(Exception):
@@ -116,7 +116,7 @@ class HarnessProcess:
             if not alive or time.monotonic() > deadline:
                 what = "within that time" if alive else f"before it ended with {self.returncode}"
                 raise NotInTimeError(f"{self.actor} did not say {name!r} {what}; see {self.log_file}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
     def _closed(self) -> int:
         return end(self._process, 0)

@@ -15,7 +15,7 @@ from tests.faults.harness.scenario import Broken
 from tests.faults.harness.sessions import RecordedSession
 
 LOCK: Final = r"^batch-lock\.json$"
-_LOOK_SECONDS: Final = 0.05
+_POLL_INTERVAL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 45.0
 _LOOKS: Final = 6
 _BEGINNINGS: Final = frozenset(
@@ -39,7 +39,7 @@ def until(happened: Callable[[], object], what: str, timeout: float = _PATIENCE_
     while not happened():
         if time.monotonic() > deadline:
             raise NotInTimeError(f"after {timeout:g} s it has not happened: {what}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_INTERVAL_SECONDS)
 
 
 def keeps_still(fleet: Fleet, *actors: str, work_left: bool = True, looks: int = _LOOKS) -> None:

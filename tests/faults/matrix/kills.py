@@ -38,7 +38,7 @@ from tests.faults.matrix.steps import scan_finishes_sessions, wait_ended
 
 _RECORDED: Final = b'{"title": "a morning", "duration": 60}'
 _ROUNDS: Final = 3
-_LOOK_SECONDS: Final = 0.1
+_POLL_INTERVAL_SECONDS: Final = 0.1
 _HOST_KILLS: Final = 3
 
 
@@ -117,7 +117,7 @@ def _wait_begun(fleet: Fleet, attempts: int, _call: Call) -> None:
     while (begun := _begun(fleet, attempts)) < jobs:
         if time.monotonic() > deadline:
             raise Broken(f"of {jobs} jobs {begun} were begun {attempts} times")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_INTERVAL_SECONDS)
 
 
 def _begun(fleet: Fleet, attempts: int) -> int:

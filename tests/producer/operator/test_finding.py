@@ -92,7 +92,7 @@ def test_in_an_empty_bucket_there_is_none_that_is_close(cloud: "Cloud") -> None:
 
 
 def test_the_search_by_id_is_bounded(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "MOST_USERS", 2)
+    monkeypatch.setattr(find, "MAX_USERS", 2)
     for user in ("a", "b", "c"):
         cloud.put_audio(user, "s1", "001")
     with pytest.raises(SessionUnknownError, match="USER/s1"):

@@ -16,7 +16,7 @@ from producer.operator.cancel import cancel
 from producer.operator.rerun import progress
 from producer.operator.rerun.cli import rerun
 from producer.operator.rerun.enqueue import How, Rerunner, rerun_jobs
-from producer.operator.rerun.progress import LOOK_SECONDS, RerunStatus, RerunWatch
+from producer.operator.rerun.progress import POLL_INTERVAL_SECONDS, RerunStatus, RerunWatch
 from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import SystemClock
@@ -279,7 +279,7 @@ def test_waiting_ends_with_its_time_though_nothing_was_done(clock: "FakeClock", 
     began = clock.monotonic()
     seen = wait("1 3", lambda _: None)
     assert (seen.over, seen.waiting) == (False, frozenset({"001", "003"}))
-    assert 60 <= clock.monotonic() - began <= 60 + LOOK_SECONDS
+    assert 60 <= clock.monotonic() - began <= 60 + POLL_INTERVAL_SECONDS
 
 
 def test_without_the_ledger_waiting_goes_by_the_transcripts(recording: "Cloud", wait: Wait) -> None:
@@ -294,7 +294,7 @@ def test_the_command_waits_until_all_is_done_and_removes_what_was_kept(
     recording: "Cloud", ledger: Ledger, a_moment_later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given: a worker that has done every job by the second look
-    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(progress, "POLL_INTERVAL_SECONDS", 0)
     a_moment_later()
     look, looks = RerunWatch.look, iter(range(100))
 

@@ -111,9 +111,9 @@ def test_given_workers_then_the_time_left_rests_on_what_they_say_they_do(fleet: 
     """120 jobs of 5 s of audio at 10 + 20 seconds of audio in a second."""
     fleet.send_jobs(120)
     first, second, third = (fleet.add_instance() for _ in range(3))
-    fleet.beat(first, real_time_factor=10, jobs_done=7)
+    fleet.beat(first, rtfx=10, jobs_done=7)
     fleet.beat(second)  # has not said yet how fast it is: the setting is 20
-    fleet.beat(third, state="draining", real_time_factor=500)
+    fleet.beat(third, state="draining", rtfx=500)
 
     found = fleet.json()
 

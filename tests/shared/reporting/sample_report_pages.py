@@ -88,7 +88,7 @@ def sample_report(status: ReportStatus) -> BatchReport:
             model_load_seconds=9,
             transcribe_duration_seconds=800,
             shutdown_seconds=20,
-            real_time_factor=18.2,
+            rtfx=18.2,
             gpu_busy_fraction=0.645,
         ),
         "sessions": (_session("2026-01-01-standup", 300, "success"), _session("2026-01-02-standup", 3, "partial")),

@@ -30,7 +30,7 @@ scan: {sessionsScanned, totalMissingChunks, sessionsWithMissingChunks},
 gpu: {instanceId, instanceType, wasRunning, weStartedIt, startTime, stopTime, runtimeSeconds, runtimeHuman, costUSD},
 transcription: {chunksFound, chunksTranscribed, chunksFailed, chunksSkipped, successRate, totalSizeBytes, audioSeconds},
 performance: {totalDurationSeconds, scanDurationSeconds, gpuStartupSeconds, modelLoadSeconds,
-    transcribeDurationSeconds, shutdownSeconds, realTimeFactor, gpuBusyFraction},
+    transcribeDurationSeconds, shutdownSeconds, rtfx, gpuBusyFraction},
 sessions: {sessionId, userId, chunksProcessed, chunkNumbers, status, duration}, errors, nextScheduledRun
 """
 

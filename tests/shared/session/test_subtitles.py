@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.session.speech import SpokenSegment, SpokenWord
-from shared.session.subtitles import MOST_CHARACTERS, MOST_LINES, MOST_MS, cues, subtitles
+from shared.session.subtitles import MAX_CHARACTERS, MAX_LINES, MAX_MS, cues, subtitles
 
 
 def spoken(*words: tuple[str, float, float]) -> SpokenSegment:
@@ -80,10 +80,8 @@ def test_whatever_is_said_cues_keep_their_limits_and_never_overlap(words: list[t
 
     found = cues(segments)
 
-    assert all(0 < cue.end_ms - cue.start_ms <= MOST_MS for cue in found)
+    assert all(0 < cue.end_ms - cue.start_ms <= MAX_MS for cue in found)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(found))
-    assert all(
-        len(cue.lines) <= MOST_LINES and all(len(line) <= MOST_CHARACTERS for line in cue.lines) for cue in found
-    )
+    assert all(len(cue.lines) <= MAX_LINES and all(len(line) <= MAX_CHARACTERS for line in cue.lines) for cue in found)
     assert "".join("".join(cue.lines) for cue in found).split() or not "".join(t for t, _, _ in words).split()
     assert len(pysubs2.SSAFile.from_string(subtitles(found, "vtt"), format_="vtt")) == len(found)

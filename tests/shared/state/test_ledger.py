@@ -185,7 +185,7 @@ def test_a_heartbeat_is_read_as_it_was_written(ledger: Ledger, clock: "FakeClock
         beat_at=now,
         idle_since=now - timedelta(minutes=2),
         jobs_done=17,
-        real_time_factor=23.45,
+        rtfx=23.45,
         progress_at=now - timedelta(seconds=40),
     )
 

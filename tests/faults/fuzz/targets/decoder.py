@@ -15,7 +15,7 @@ from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets import containers, webm
 
 _REASONS: Final = webm.REASONS | {"audio-no-audio-stream", "audio-too-long", "audio-damaged"}
-_MOST_SECONDS: Final = 60.0
+_MAX_SECONDS: Final = 60.0
 
 
 @cache
@@ -39,11 +39,11 @@ def check(data: bytes) -> bool:
     """A chunk as it may stand in S3, to be decoded."""
     around = StreamContext(header=stream_header(webm.samples()[1]))
     try:
-        audio = decode(data, chunk_seconds=0.5, surroundings=around, max_seconds=_MOST_SECONDS)
+        audio = decode(data, chunk_seconds=0.5, surroundings=around, max_seconds=_MAX_SECONDS)
     except PermanentJobError as error:
         require(error.reason in _REASONS, f"{error.reason} is a reason that nobody documented")
         return False
-    require(0 < len(audio.samples) <= (_MOST_SECONDS + 1) * SAMPLE_RATE, "there are samples, and not too many")
+    require(0 < len(audio.samples) <= (_MAX_SECONDS + 1) * SAMPLE_RATE, "there are samples, and not too many")
     require(bool(np.isfinite(audio.samples).all()), "samples are numbers")
     require(bool(np.abs(audio.samples).max() <= 1), "samples lie between -1 and 1")
     require(math.isclose(audio.seconds, len(audio.samples) / SAMPLE_RATE), "the length is that of the samples")

@@ -48,7 +48,7 @@ _GOOD: Final = {
     "state": {"S": "busy"},
     "beatAt": {"S": "2026-01-02T03:04:00.000Z"},
     "jobsDone": {"N": "7"},
-    "realTimeFactor": {"S": "20.00"},
+    "rtfx": {"S": "20.00"},
 }
 _TOKENS: Final = (
     b"heartbeat",

@@ -27,7 +27,7 @@ REASONS: Final = frozenset(
         "message-foreign-bucket",
     }
 )
-_MOST_DIGITS: Final = 38  # of a DynamoDB number
+_MAX_DIGITS: Final = 38  # of a DynamoDB number
 _KEYS: Final = (
     "users/u/audio/sessions/s/chunk-007.webm",
     "users/Zoë Ünal/audio/sessions/2026-01-02 10:00 #1/chunk-1234.m4a",
@@ -59,7 +59,7 @@ class _Recording:
     def update_item(self, **asked: Any) -> None:
         values: dict[str, dict[str, Any]] = asked["ExpressionAttributeValues"]
         numbers = [value["N"] for value in values.values() if "N" in value]
-        require(all(len(number.lstrip("-")) <= _MOST_DIGITS for number in numbers), "DynamoDB takes 38 digits")
+        require(all(len(number.lstrip("-")) <= _MAX_DIGITS for number in numbers), "DynamoDB takes 38 digits")
 
 
 _LEDGER: Final = Ledger(cast("DynamoDBClient", _Recording()), SETTINGS, FixedClock(AT))

@@ -16,7 +16,7 @@ from tests.faults.fuzz.store import OneObject
 from tests.faults.fuzz.strategies import anything, json_bytes
 from tests.faults.fuzz.target import Target, Violation, require
 
-_MOST_CHARACTERS: Final = 1000
+_MAX_CHARACTERS: Final = 1000
 _PATH: Final = "users/u/audio/sessions/s"
 _JOB: Final = chunk_job(bucket=BUCKET, audio_key=f"{_PATH}/chunk-001.webm", audio_size=1, enqueued_at=AT)
 _FIELDS: Final[Mapping[str, Any]] = {
@@ -85,7 +85,7 @@ def check(data: bytes) -> bool:
 def _hints_are_short(stored: OneObject) -> None:
     hints = SessionHints(stored.client, BUCKET, _RETRIER).of(_JOB)
     for hint in (hints.hotwords, hints.initial_prompt):
-        require(hint is None or 0 < len(hint) <= _MOST_CHARACTERS, "a hint is short, or there is none")
+        require(hint is None or 0 < len(hint) <= _MAX_CHARACTERS, "a hint is short, or there is none")
         require(hint is None or bool(hint.encode()), "a tokenizer can take the hint")
 
 

@@ -101,7 +101,7 @@ def _makes_sense(reading: Reading) -> None:
             facts.execution.duration_seconds,
             facts.gpu.runtime_seconds,
             facts.gpu.cost_usd,
-            facts.performance.real_time_factor,
+            facts.performance.rtfx,
         ),
         *(
             facts.transcription.chunks_transcribed,

@@ -21,7 +21,7 @@ from tests.faults.fuzz.target import Target, Violation, require
 
 _PART: Final = b"\x1e"
 _NAME: Final = b"\x1f"
-_MOST_PARTS: Final = 12
+_MAX_PARTS: Final = 12
 _LONGEST_NUMBER: Final = 900  # a key has at most 1,024 bytes
 _TOKENS: Final = (
     *(
@@ -123,7 +123,7 @@ def check(data: bytes) -> bool:
     """A session's folder of transcripts."""
     speech: dict[str, ChunkSpeech] = {}
     invalid: dict[str, str] = {}
-    for place, part in enumerate(data.split(_PART)[:_MOST_PARTS]):
+    for place, part in enumerate(data.split(_PART)[:_MAX_PARTS]):
         number, body = _named(part, place)
         try:
             speech[number] = read_speech(number, body)
