@@ -13,7 +13,7 @@ from autoscaler.model import Instance, InstanceState, Observation
 from autoscaler.probe import QueueProbe
 from autoscaler.providers.contract import CapacityProvider
 from shared.aws.sqs import QueueDepth, queue_depth
-from shared.errors import AWS_ERRORS, LedgerError, error_code
+from shared.errors import AWS_ERRORS, LedgerError, cause_of
 from shared.formats.heartbeat import Heartbeats
 from shared.settings import Settings
 from shared.state.instances import FLEET_TAG, HOLD_TAG, REBOOTED_TAG, SUSPECT_TAG, owned_since, tags_of, time_of
@@ -165,4 +165,4 @@ def _time_in(transition_reason: str) -> datetime | None:
 
 
 def _cause(error: Exception) -> str:
-    return error_code(error) or type(error).__name__
+    return cause_of(error)

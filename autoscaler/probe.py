@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.model import ProbeResult
 from shared.aws.sqs import queue_depth
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -33,7 +33,7 @@ class QueueProbe:
                 if self._has_message(url):
                     return ProbeResult.MESSAGE, ()
             except AWS_ERRORS as error:
-                why = error_code(error) or type(error).__name__
+                why = cause_of(error)
                 problems.append(f"could not look for a message on the queue {url.rsplit('/', 1)[-1]} ({why})")
         return (ProbeResult.REFUSED if problems else ProbeResult.NOTHING), tuple(problems)
 

@@ -9,7 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from autoscaler.record import TickRecord
-from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
+from shared.errors import AWS_ERRORS, LedgerError, cause_of, error_code, is_own_write
 from shared.state.last_tick import TICK_KEY, tick_item
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class RecordStore:
         except AWS_ERRORS as error:
             if error_code(error) == "ConditionalCheckFailedException":
                 return is_own_write(error, request["Item"])
-            cause = error_code(error) or type(error).__name__
+            cause = cause_of(error)
             raise LedgerError(f"the ticks' record could not be written: {cause}") from error
         return True
 

@@ -10,7 +10,7 @@ import structlog
 
 from autoscaler.model import ActionOutcome
 from shared.clock import iso
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 from shared.state.instances import REBOOTED_TAG, SUSPECT_TAG
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class DryRunRepairs:
 
 
 def _refused(instance_ids: tuple[str, ...], event: str, error: Exception) -> ActionOutcome:
-    code = error_code(error) or type(error).__name__
+    code = cause_of(error)
     if code in _PASSING:
         log.info(event, instances=instance_ids, code=code)
         return ActionOutcome(blocked=dict.fromkeys(instance_ids, code))

@@ -133,6 +133,11 @@ def error_code(error: BaseException) -> str:
     return ""
 
 
+def cause_of(error: BaseException) -> str:
+    """AWS's error code where there is one, else the exception's class: short, and free of personal data, for logs."""
+    return error_code(error) or type(error).__name__
+
+
 def http_status(error: BaseException) -> int:
     """The HTTP status of a `ClientError`; 0 for any other error."""
     if isinstance(error, ClientError):

@@ -4,7 +4,7 @@ from enum import Enum
 
 from botocore.exceptions import ClientError
 
-from shared.errors import error_code, http_status
+from shared.errors import cause_of, error_code, http_status
 
 
 class Refusal(Enum):
@@ -56,4 +56,4 @@ def refusal(error: Exception) -> Refusal:
 
 def code_of(error: Exception) -> str:
     """AWS's code, or the error's name where no answer came."""
-    return error_code(error) or type(error).__name__
+    return cause_of(error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -45,7 +45,7 @@ class Membership:
             )
         except AWS_ERRORS as error:
             self._not_before = self._clock.monotonic() + _TRY_AGAIN_SECONDS
-            log.warning("scale_in_protection_not_set", wanted=wanted, error=error_code(error) or type(error).__name__)
+            log.warning("scale_in_protection_not_set", wanted=wanted, error=cause_of(error))
             return
         self._protected = wanted
         log.debug("scale_in_protection", protected=wanted)

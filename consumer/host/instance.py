@@ -16,7 +16,7 @@ from consumer.host.group_membership import Membership
 from consumer.host.imds import InstanceIdentity
 from shared.aws import clients
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of, error_code
 from shared.settings import HostSettings
 from shared.state.instances import GROUP_TAG, HOLD_TAG, owned_since, run_start, tags_of
 from shared.state.lock import LockState, SessionLock
@@ -69,7 +69,7 @@ class WorkerInstance:
         try:
             answer = self._ec2.describe_instances(InstanceIds=[self.identity.instance_id])
         except AWS_ERRORS as error:
-            log.warning("instance_not_described", error=error_code(error) or type(error).__name__)
+            log.warning("instance_not_described", error=cause_of(error))
             return None
         for reservation in answer["Reservations"]:
             for instance in reservation["Instances"]:

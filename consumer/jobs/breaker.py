@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, error_code, is_outage
+from shared.errors import AWS_ERRORS, cause_of, is_outage
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class Breaker:
         except AWS_ERRORS as error:
             if not is_outage(error):
                 return True
-            log.info("still_away", error=error_code(error) or type(error).__name__)
+            log.info("still_away", error=cause_of(error))
             with self._mutex:
                 self._until = self._clock.monotonic() + _FIRST_SECONDS
             return False

@@ -21,7 +21,7 @@ from consumer.model.transcriber import Aborted
 from consumer.sessions.audio import SessionAudio
 from shared.aws.retrying import Retrier
 from shared.clock import Clock, iso
-from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, error_code, is_outage
+from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, cause_of, is_outage
 from shared.formats.messages import ChunkJob, parse_job
 from shared.formats.transcripts import ChunkTranscript
 from shared.reporting.notify import Notifier, nobody
@@ -129,7 +129,7 @@ class JobHandler:
         try:
             self.retrier(self.queue.set_visibility, messages, seconds)
         except AWS_ERRORS as error:
-            log.warning("jobs_not_given_back", jobs=len(messages), error=error_code(error) or type(error).__name__)
+            log.warning("jobs_not_given_back", jobs=len(messages), error=cause_of(error))
             return
         log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
 
@@ -192,7 +192,7 @@ class JobHandler:
         except AWS_ERRORS as away:
             self.leases.drop([message])
             # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
-            log.error("dead_letter_failed", error=error_code(away) or type(away).__name__)
+            log.error("dead_letter_failed", error=cause_of(away))
             return None
         if job:
             self.ledger.finished(job, "failed", error=str(error))
@@ -209,7 +209,7 @@ class JobHandler:
 
     def _retry_later(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
         """Redelivery with growing delay, then the dead-letter queue, but not for what is AWS's fault alone."""
-        what = error_code(error) or type(error).__name__
+        what = cause_of(error)
         outage = is_outage(error)
         if job and outage:
             self.breaker.failed(lambda: existing_transcript(self.s3, job))

@@ -26,7 +26,7 @@ from consumer.run.reporter import NOTICE_INTERVAL_SECONDS, Reporter
 from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.hints import SessionHints
 from shared.background import repeating
-from shared.errors import AWS_ERRORS, error_code, is_retryable
+from shared.errors import AWS_ERRORS, cause_of, is_retryable
 from shared.formats.heartbeat import WorkerState
 from shared.reporting.timeline import Phase
 
@@ -95,7 +95,7 @@ class Worker:
                     ending = self._loop()
                 self._finish_sessions()
         except BaseException as error:
-            self._report("crashed", f"the worker broke: {error_code(error) or type(error).__name__}")
+            self._report("crashed", f"the worker broke: {cause_of(error)}")
             raise
         if ending != "reported":
             self._report(ending, self._stop.reason if ending == "interrupted" else None)
@@ -165,7 +165,7 @@ class Worker:
         except AWS_ERRORS as error:
             if not is_retryable(error):
                 raise
-            log.warning("queue_unavailable", error=error_code(error) or type(error).__name__)
+            log.warning("queue_unavailable", error=cause_of(error))
             self._stop.wait(_QUEUE_AWAY_SECONDS)
             return None
         # A long poll cannot be taken back: what it brought after a request to stop is held first, then given back.

@@ -16,7 +16,7 @@ from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
-from shared.errors import AWS_ERRORS, error_code, is_missing
+from shared.errors import AWS_ERRORS, cause_of, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.wire import WireModel
 from shared.reporting.notify import Notifier, dead_letters, run_ended
@@ -123,7 +123,7 @@ class Reporter:
                 write_report, worker.s3, worker.settings.bucket, report, record.started, record.timeline
             )
         except AWS_ERRORS as error:
-            log.error("report_not_written", error=error_code(error) or type(error).__name__)
+            log.error("report_not_written", error=cause_of(error))
         else:
             log.info("run_reported", report=report.report_id, status=report.status, jobs=record.jobs)
         return report
@@ -136,7 +136,7 @@ def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
         scan = _Pending.model_validate_json(body)
     except (*AWS_ERRORS, ValidationError) as error:
         if not is_missing(error):
-            log.warning("pending_jobs_unreadable", error=error_code(error) or type(error).__name__)
+            log.warning("pending_jobs_unreadable", error=cause_of(error))
         return ScanCounts()
     return ScanCounts(
         sessions_scanned=scan.total_sessions,

@@ -18,7 +18,7 @@ import structlog
 from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, TransientError, error_code
+from shared.errors import AWS_ERRORS, TransientError, cause_of
 from shared.reporting.notify import Notifier
 from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder
@@ -200,7 +200,7 @@ class SessionFinisher:
 
     def _failed(self, path: str, pending: _Pending, error: Exception) -> None:
         pending.tries += 1
-        what = error_code(error) or type(error).__name__
+        what = cause_of(error)
         log.warning("session_not_finalised", path=path, error=what, tries=pending.tries)
         if pending.tries >= _MAX_TRIES:
             self._later(path, inf)

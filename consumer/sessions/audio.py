@@ -17,7 +17,7 @@ from consumer.media.decode import DecodedAudio, decode
 from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
 from shared.aws.retrying import Retrier
 from shared.aws.storage import read_if_there
-from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, error_code
+from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, cause_of
 from shared.formats.layout import parse_key, sibling_audio_keys
 from shared.formats.messages import ChunkJob
 from shared.settings import Settings
@@ -95,7 +95,7 @@ class SessionAudio:
         except _MissingError:
             return None
         except (PermanentJobError, *AWS_ERRORS) as error:
-            what = error.reason if isinstance(error, PermanentJobError) else error_code(error) or type(error).__name__
+            what = error.reason if isinstance(error, PermanentJobError) else cause_of(error)
             log.info("context_not_usable", session=job.session_id, chunk=number, error=what)
             return None
 
@@ -159,7 +159,7 @@ class SessionAudio:
         except _MissingError:
             return b""
         except AWS_ERRORS as error:
-            log.info("neighbour_not_usable", chunk=number, error=error_code(error) or type(error).__name__)
+            log.info("neighbour_not_usable", chunk=number, error=cause_of(error))
             return b""
 
     def _header(self, key: str) -> bytes | None:

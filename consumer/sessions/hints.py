@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ValidationError
 
 from shared.aws.retrying import Retrier
 from shared.aws.storage import read_if_there
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 from shared.formats.layout import metadata_key
 from shared.formats.messages import ChunkJob
 from shared.formats.wire import WireModel
@@ -73,7 +73,7 @@ class SessionHints:
                 return Hints()
             metadata = _Metadata.model_validate_json(body)
         except (ValidationError, *AWS_ERRORS) as error:
-            log.warning("metadata_not_usable", error=error_code(error) or type(error).__name__)
+            log.warning("metadata_not_usable", error=cause_of(error))
             return Hints()
         return Hints(_bounded(metadata.hotwords), _bounded(metadata.initial_prompt))
 

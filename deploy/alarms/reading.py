@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from deploy.fleet import FleetStack
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -130,7 +130,7 @@ def _topic(sns: "SNSClient", arn: str) -> Topic:
         pages = list(sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn))
     except AWS_ERRORS as error:
         # Another account's topic tells its subscriptions to nobody else; the alarm may be heard all the same.
-        return Topic(arn, problem=error_code(error) or type(error).__name__)
+        return Topic(arn, problem=cause_of(error))
     subscriptions = [each for page in pages for each in page["Subscriptions"]]
     # In place of an ARN SNS writes `PendingConfirmation`, or `Deleted`.
     return Topic(

@@ -15,7 +15,7 @@ from deploy.clients import OperatorClients
 from deploy.selftest.session import GAP, USER_PREFIX, TrialSession, is_trial
 from shared.aws.sqs import queue_depth
 from shared.aws.storage import put_if_absent
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 from shared.formats.layout import USERS_PREFIX
 from shared.settings import Settings
 
@@ -206,4 +206,4 @@ def _is_of(message: "MessageTypeDef", session: TrialSession) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    return error_code(error) or type(error).__name__
+    return cause_of(error)

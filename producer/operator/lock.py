@@ -15,7 +15,7 @@ import click
 from producer.operator.console import begin, say, say_json
 from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
-from shared.errors import AWS_ERRORS, TransientError, error_code, is_retryable
+from shared.errors import AWS_ERRORS, TransientError, cause_of, is_retryable
 from shared.settings import Settings
 from shared.state.lock import Holder, LockState, SessionLock
 
@@ -148,7 +148,7 @@ def hold(
             except (TransientError, *AWS_ERRORS) as error:
                 if not is_retryable(error):
                     raise
-                tell(f"could not refresh the hold ({error_code(error) or type(error).__name__}); trying again")
+                tell(f"could not refresh the hold ({cause_of(error)}); trying again")
     finally:
         the_lock.release(user_id, session_id)
         tell("given up")

@@ -16,7 +16,7 @@ from producer.scan.gaps import SessionGaps
 from producer.sending import outgoing, send
 from shared.aws.sqs import BATCH, queue_depth
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 from shared.formats.messages import ChunkJob, chunk_job
 from shared.settings import Settings
 from shared.state.ledger import Claim, Ledger
@@ -123,7 +123,7 @@ class Enqueuer:
         try:
             return not queue_depth(self._sqs, self._settings.jobs_queue_url).total
         except AWS_ERRORS as error:
-            log.warning("queue_not_read", error=error_code(error) or type(error).__name__)
+            log.warning("queue_not_read", error=cause_of(error))
             return False
 
     def _send(self, jobs: Sequence[ChunkJob]) -> list[ChunkJob]:

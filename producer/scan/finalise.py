@@ -14,7 +14,7 @@ import structlog
 
 from producer.scan.unfinished import UnfinishedSession
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, TransientError, error_code
+from shared.errors import AWS_ERRORS, TransientError, cause_of
 from shared.reporting.notify import Notifier
 from shared.session.finalise import SessionFinaliser
 from shared.session.folder import SessionFolder
@@ -84,7 +84,7 @@ class Finalising:
         try:
             done = self._finaliser.finalise(path, lambda folder: self._why_not(folder, session.given_up))
         except (TransientError, *AWS_ERRORS) as error:
-            log.warning("session_not_finalised", path=path, error=error_code(error) or type(error).__name__)
+            log.warning("session_not_finalised", path=path, error=cause_of(error))
             outcome.failed += 1
         except Exception as error:  # the outermost boundary of what must not fail the scan, nor hold up the others
             log.error("session_not_finalised", path=path, error=type(error).__name__, exc_info=error)

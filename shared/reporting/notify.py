@@ -15,7 +15,7 @@ import structlog
 
 from shared.aws import clients
 from shared.clock import Clock, SystemClock, human_duration, iso
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of
 from shared.formats.layout import REPORTS_PREFIX
 from shared.reporting.reports import BatchReport, ReportError
 from shared.settings import Settings
@@ -178,7 +178,7 @@ class Notifier:
             self._sns.publish(TopicArn=self._topic_arn, **message)
         except AWS_ERRORS as error:
             # Its text may say why SNS refused, and holds nothing that was sent.
-            log.error("not_notified", about=notification.event, error=error_code(error) or type(error).__name__)
+            log.error("not_notified", about=notification.event, error=cause_of(error))
             return False
         log.info("notified", about=notification.event, status=notification.status)
         return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import AwareDatetime, ValidationError
 
-from shared.errors import AWS_ERRORS, LedgerError, error_code
+from shared.errors import AWS_ERRORS, LedgerError, cause_of
 from shared.formats.wire import WireModel
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def tick_item(dynamodb: "DynamoDBClient", table: str) -> Mapping[str, Any] | Non
     try:
         return dynamodb.get_item(TableName=table, Key=TICK_KEY, ConsistentRead=True).get("Item")
     except AWS_ERRORS as error:
-        cause = error_code(error) or type(error).__name__
+        cause = cause_of(error)
         raise LedgerError(f"the ticks' record could not be read: {cause}") from error
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from shared.aws.circuit_breaker import CircuitBreaker
 from shared.clock import Clock, iso
-from shared.errors import AWS_ERRORS, LedgerError, error_code, is_own_write
+from shared.errors import AWS_ERRORS, LedgerError, cause_of, is_own_write
 from shared.formats.heartbeat import Heartbeat, Heartbeats
 from shared.formats.layout import is_chunk
 from shared.formats.messages import ChunkJob
@@ -261,7 +261,7 @@ class Ledger:
             self._table.update(*arguments, **options)
 
     def _unavailable(self, error: Exception) -> None:
-        log.warning("ledger_unavailable", table=self._table.name, error=error_code(error) or type(error).__name__)
+        log.warning("ledger_unavailable", table=self._table.name, error=cause_of(error))
 
 
 def _worker_key(instance_id: str) -> str:

@@ -17,7 +17,7 @@ from shared.clock import Clock, iso
 from shared.errors import (
     AWS_ERRORS,
     TransientError,
-    error_code,
+    cause_of,
     is_caller_refused,
     is_missing,
     is_precondition_failed,
@@ -116,7 +116,7 @@ class SessionLock:
         try:
             holders, _ = self._load()
         except AWS_ERRORS as error:
-            problem = f"{where} could not be read ({error_code(error) or type(error).__name__})"
+            problem = f"{where} could not be read ({cause_of(error)})"
             return LockState(problem=problem, caller_refused=is_caller_refused(error))
         except ValueError:
             return LockState(problem=f"{where} is not a valid lock object")

@@ -16,7 +16,7 @@ import structlog
 from producer.operator.dlq.message import DeadLetter, read_letter
 from shared.aws.sqs import BATCH, QueueDepth, in_batches, queue_depth
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, error_code
+from shared.errors import AWS_ERRORS, cause_of, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -121,7 +121,7 @@ class Held:
                 self.clock,
             )
         except AWS_ERRORS as error:
-            log.warning("dead_letters_stay_hidden", error=error_code(error) or type(error).__name__)
+            log.warning("dead_letters_stay_hidden", error=cause_of(error))
             return len(entries)
         return len(outcome.failed)
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from producer.operator.reports.model import Reading, ReportUnreadableError, read_facts
-from shared.errors import AWS_ERRORS, error_code, is_missing
+from shared.errors import AWS_ERRORS, cause_of, is_missing
 from shared.formats.layout import REPORTS_PREFIX
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ReportStore:
             return ReadReport(name, problem=str(error))
         except AWS_ERRORS as error:
             gone = "it has been deleted" if is_missing(error) else ""
-            return ReadReport(name, problem=gone or f"AWS refused it: {error_code(error) or type(error).__name__}")
+            return ReadReport(name, problem=gone or f"AWS refused it: {cause_of(error)}")
 
     def read_all(self, names: Iterable[ReportName]) -> Iterator[ReadReport]:
         """The reports in the order of their names, read some at a time, and only as far as they are asked for."""

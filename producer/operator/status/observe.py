@@ -20,7 +20,7 @@ from producer.operator.status.model import Failure, FleetInstance, LastScan, Ove
 from shared.aws import clients
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock
-from shared.errors import AWS_ERRORS, ScribefleetError, error_code, is_missing
+from shared.errors import AWS_ERRORS, ScribefleetError, cause_of, error_code, is_missing
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.settings import Settings
@@ -192,7 +192,7 @@ def _attempt(look: Callable[[], _Seen]) -> _Seen | Unread:
     try:
         return look()
     except AWS_ERRORS as error:
-        return Unread(f"AWS did not answer: {error_code(error) or type(error).__name__}")
+        return Unread(f"AWS did not answer: {cause_of(error)}")
     except ScribefleetError as error:
         return Unread(str(error))
 
