@@ -139,8 +139,8 @@ def test_a_long_session_takes_as_few_windows_as_if_it_had_been_planned_at_once(a
         ({"language": "fr"}, {"language": "de"}),
         ({"alone": False}, {"alone": True}),
         ({"alone": True}, {"alone": True}),
-        ({"receives": 1}, {"receives": 3}),
-        ({"receives": 3}, {"receives": 4}),
+        ({"receive_count": 1}, {"receive_count": 3}),
+        ({"receive_count": 3}, {"receive_count": 4}),
     ],
 )
 def test_jobs_that_differ_in_this_are_never_chosen_together(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ def test_shorter_chunks_reach_farther_but_never_more_than_ten_chunks() -> None:
         assert chooser.neighbours([waiting(50)]) == set(range(50 - reach, 51 + reach)) - {50}
 
 
-@pytest.mark.parametrize("how", [{"alone": True}, {"receives": 3}])
+@pytest.mark.parametrize("how", [{"alone": True}, {"receive_count": 3}])
 def test_a_job_that_goes_alone_has_no_neighbours_either(how: dict[str, Any]) -> None:
     assert CHOOSER.neighbours([waiting(5, **how)]) == set()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.deploy.aws.conftest import Answers
 
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/fleet/1"
-STACK = "AWS::CloudFormation::StackState"
+STACK = "AWS::CloudFormation::Stack"
 
 
 def event(number: int, status: str, resource: str = "fleet", kind: str = STACK, reason: str = "") -> dict[str, Any]:
