@@ -5,7 +5,6 @@ is on the dead-letter queue with its reason. Steps of different jobs run in diff
 step runs when is `consumer.run.pipeline`'s business.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -60,8 +59,8 @@ class JobHandler:
     retrier: Retrier
     notifier: Notifier = field(default_factory=nobody)
     breaker: Breaker = field(init=False)
-    _unexpected: int = 0
-    _counting: threading.Lock = field(default_factory=threading.Lock)
+    # Names of unexpected errors in a row. Several threads use it; a list's append and clear are atomic.
+    _unexpected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.clock)
@@ -69,7 +68,7 @@ class JobHandler:
     @property
     def broken(self) -> bool:
         """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
-        return self._unexpected >= _MAX_UNEXPECTED
+        return len(self._unexpected) >= _MAX_UNEXPECTED
 
     def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
         """Bring a held message to where only the model is missing, or to an end."""
@@ -117,8 +116,7 @@ class JobHandler:
                 return None
         if not isinstance(error, (TransientError, *AWS_ERRORS)):
             log.error("job_failed_unexpectedly", error=type(error).__name__, exc_info=error)
-            with self._counting:
-                self._unexpected += 1
+            self._unexpected.append(type(error).__name__)
         return self._retry_later(message, job, error)
 
     def release(self, messages: list[Message], *, seconds: int = 0) -> None:
@@ -145,8 +143,7 @@ class JobHandler:
         self.leases.drop([message])
         self.retrier(self.queue.delete, message)
         self.breaker.worked()
-        with self._counting:
-            self._unexpected = 0
+        self._unexpected.clear()
         return record
 
     def _skipped(self, job: ChunkJob) -> JobRecord:

@@ -1,12 +1,33 @@
 """Counts the messages that a worker holds, and says how many more it may take."""
 
 import threading
+from dataclasses import dataclass
 from typing import Final
 
 from shared.settings import Settings
 
 # How much the newest window says about the pace, against all before it.
 _NEWEST: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What to receive next.
+
+    Attributes:
+        room: how many messages at most; none while the pipeline is full or AWS fails the jobs.
+        in_flight: how many messages are held already.
+        long_poll: whether to wait for messages. While they keep coming a poll does not, so that windows fill up soon.
+    """
+
+    room: int
+    in_flight: int
+    long_poll: bool
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message is held."""
+        return self.in_flight == 0
 
 
 class InFlight:

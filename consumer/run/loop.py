@@ -7,19 +7,18 @@ still free, stop the instance.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import structlog
 
 from consumer.host.instance import WorkerInstance
 from consumer.jobs.handler import JobHandler
-from consumer.jobs.stages import JobRecord, Message
+from consumer.jobs.stages import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
-from consumer.run.metrics import INTERVAL_SECONDS
 from consumer.run.pipeline import Pipeline
 from consumer.run.record import Ending, RunRecord
 from consumer.run.reporter import NOTICE_INTERVAL_SECONDS, Reporter
@@ -81,7 +80,7 @@ class Worker:
         self._until_empty = until_empty
         self._finisher = SessionFinisher.of(worker, lambda: gate.look().held)
         hints = SessionHints(worker.s3, worker.settings.bucket, worker.retrier)
-        self.pipeline = Pipeline(worker, models, hints, gate, stop, on_end=self._ended, on_work=self._worked)
+        self.pipeline = Pipeline(worker, models, hints, gate, stop)
 
     def run(self) -> None:
         """Work until the instance is stopped or the process is asked to end.
@@ -90,7 +89,7 @@ class Worker:
             WorkerBrokenError: the process should be started afresh.
         """
         try:
-            with self._saying_metrics(), self._telling_dead_letters(), self._finisher.running(self._stop.must_abort):
+            with self._telling_dead_letters(), self._finisher.running(self._stop.must_abort):
                 with self.pipeline.running():
                     ending = self._loop()
                 self._finish_sessions()
@@ -107,7 +106,7 @@ class Worker:
     def _loop(self) -> _Ending:
         empty_polls = 0
         while not self._stop.requested:
-            self.heart.tick()
+            self._tick()
             if self.pipeline.broken:
                 raise WorkerBrokenError("the worker cannot go on in this process")
             if self._gate.look().held:
@@ -132,34 +131,23 @@ class Worker:
 
     def _take_in(self) -> bool:
         """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
-        pipeline = self.pipeline
-        was_idle = pipeline.idle
-        self._becomes("idle" if was_idle else "busy")
-        room = pipeline.in_hand.room()
-        if not room:
-            pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
-            return True
-        room = self.worker.breaker.room(room, idle=was_idle)
-        if not room:
-            pipeline.settle()
-            if was_idle:
+        intake = self.pipeline.intake()
+        self._becomes("idle" if intake.idle else "busy")
+        if not intake.room:
+            if intake.idle:
                 self._stop.wait(_POLL_INTERVAL_SECONDS)
             else:
-                pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.idle)
+                self.pipeline.wait(_POLL_INTERVAL_SECONDS, below=intake.in_flight)
             return True
-        # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
-        messages = self._receive(room, wait=pipeline.settled)
+        messages = self._receive(intake.room, wait=intake.long_poll)
         if messages:
             self._becomes("busy")
-            pipeline.accept(messages)
-            return True
-        was_settled = pipeline.settled
-        pipeline.settle()
-        return messages is None or not (was_idle and was_settled)
+        self.pipeline.accept(messages or [])
+        return bool(messages) or messages is None or not (intake.idle and intake.long_poll)
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
         """The next jobs; empty when there are none, `None` when the queue could not be asked."""
-        self.heart.tick()
+        self._tick()
         try:
             messages = self.worker.queue.receive(room, wait=wait)
         except AWS_ERRORS as error:
@@ -174,12 +162,9 @@ class Worker:
 
     def _work_off(self) -> None:
         """Wait until nothing is in hand."""
-        self.pipeline.settle()
-        while (
-            not self.pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: self.pipeline.idle)
-            and not self.pipeline.broken
-        ):
-            self.heart.tick()
+        self.pipeline.accept([])
+        while not self.pipeline.wait(_POLL_INTERVAL_SECONDS) and not self.pipeline.broken:
+            self._tick()
 
     def _becomes(self, state: WorkerState) -> None:
         self.heart.becomes(state)
@@ -188,28 +173,21 @@ class Worker:
         if self._instance:
             self._instance.keep(needed=state in {"busy", "locked"})
 
-    def _ended(self, record: JobRecord | None) -> None:
-        if record:
-            self.reporter.ended(record)
+    def _tick(self) -> None:
+        """Show that the loop goes round, and count what was done since it last did."""
+        self.heart.tick()
+        self._count()
+        self.reporter.write_metrics(self.pipeline.meter.seconds)
+
+    def _count(self) -> None:
+        for record in self.reporter.count(self.pipeline.results):
             self._finisher.ended(record)
             self.heart.job_done(self.record.rtfx)
-
-    def _worked(self, seconds: float) -> None:
-        self.record.worked(seconds)
 
     @property
     def record(self) -> RunRecord:
         """What the run did so far."""
         return self.reporter.record
-
-    # --- metrics
-
-    def _saying_metrics(self) -> AbstractContextManager[None]:
-        return repeating(self._say_metrics, INTERVAL_SECONDS, "metrics") if self.reporter.metrics else nullcontext()
-
-    def _say_metrics(self) -> None:
-        if self.reporter.metrics:
-            self.reporter.metrics.say(self.pipeline.meter.seconds)
 
     def _telling_dead_letters(self) -> AbstractContextManager[None]:
         return repeating(self.reporter.notices.tell, NOTICE_INTERVAL_SECONDS, "dead letters")
@@ -223,7 +201,7 @@ class Worker:
         self._becomes("locked")
         refused = 0
         while not self._stop.requested and (lock := self._gate.look()).held:
-            self.heart.tick()
+            self._tick()
             refused = refused + 1 if lock.caller_refused else 0
             if refused >= _MAX_REFUSED:
                 raise WorkerBrokenError(f"AWS refuses this worker: {lock.problem}")
@@ -253,13 +231,15 @@ class Worker:
 
     def _finish_sessions(self) -> None:
         """Write the transcripts of the sessions without a gap; after a request to stop, what fits in the time."""
+        self._tick()
         self._finisher.hurry()
         while not self._finisher.wait(_POLL_INTERVAL_SECONDS) and not self._stop.must_abort():
-            self.heart.tick()
+            self._tick()
 
     def _report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report; returns whether the instance is owned."""
         self.heart.tick()
-        # Before the instance may be stopped: what is said after that no longer leaves the host.
-        self._say_metrics()
+        self._count()
+        # Before the instance may be stopped: what is written after that no longer leaves the host.
+        self.reporter.write_metrics(self.pipeline.meter.seconds, at_once=True)
         return self.reporter.report(ending, why)

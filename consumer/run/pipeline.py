@@ -9,9 +9,10 @@ dead-lettered or given back.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from queue import SimpleQueue
 
 import structlog
 
@@ -21,7 +22,8 @@ from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
-from consumer.run.in_flight import InFlight
+from consumer.run.in_flight import InFlight, Intake
+from consumer.run.results import JobEnded, ModelWorked, Result
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
 from consumer.sessions.hints import SessionHints
@@ -37,9 +39,8 @@ log = structlog.get_logger()
 class Pipeline:
     """Works off messages.
 
-    Args:
-        on_end: told of each job that ends, one at a time; `None` for one that went back.
-        on_work: told of each span, in seconds, in which the model was at work.
+    Attributes:
+        results: what was done, for the thread that counts it; jobs that went back are not among it.
     """
 
     def __init__(
@@ -49,9 +50,6 @@ class Pipeline:
         hints: SessionHints,
         gate: Gate,
         stop: StopRequest,
-        *,
-        on_end: Callable[[JobRecord | None], None],
-        on_work: Callable[[float], None],
     ) -> None:
         settings = worker.settings
         self._worker = worker
@@ -59,13 +57,13 @@ class Pipeline:
         self._hints = hints
         self._gate = gate
         self._stop = stop
-        self._on_end = on_end
         self._settings = settings
         self._chooser = WindowSelector.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
-        self.meter = BusyMeter(worker.clock, on_work)
-        self.in_hand = InFlight(settings)
-        self._changed = self.in_hand.changed
+        self.results: SimpleQueue[Result] = SimpleQueue()
+        self.meter = BusyMeter(worker.clock, lambda seconds: self.results.put(ModelWorked(seconds)))
+        self._in_flight = InFlight(settings)
+        self._changed = self._in_flight.changed
         # What each thread goes on with at once, beside the window that is being planned.
         self._max_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
@@ -98,36 +96,40 @@ class Pipeline:
 
     # --- for the thread that receives
 
+    def intake(self) -> Intake:
+        """How many messages to receive now, and whether to wait for them."""
+        in_flight, free = self._in_flight.count, self._in_flight.room()
+        room = self._worker.breaker.room(free, idle=in_flight == 0)
+        if free and not room:
+            self.accept([])
+        return Intake(room, in_flight, long_poll=self._settled)
+
     def accept(self, messages: Sequence[Message]) -> None:
-        """Take held messages into work; more may follow at once, so windows wait to become full."""
+        """Start work on what a receive brought.
+
+        After messages more may follow at once, so windows wait to become full; after none they do not.
+        """
         with self._changed:
-            self.in_hand.add(len(messages))
+            self._in_flight.add(len(messages))
             self._preparing |= {message.receipt_handle: _place(message, self._settings.bucket) for message in messages}
-            self._settled = False
+            self._settled = not messages
         for message in messages:
             self._threads.submit(self._prepare, message)
 
-    def settle(self) -> None:
-        """No more messages are coming for now: do what is there."""
-        with self._changed:
-            self._settled = True
-            self._changed.notify_all()
+    def wait(self, seconds: float, *, below: int = 1) -> bool:
+        """Wait until fewer messages than `below` are in flight or the pipeline is broken, `seconds` at most.
 
-    def wait(self, seconds: float, *, until: Callable[[], bool]) -> bool:
-        """Wait until something is so or the pipeline is broken, some real seconds at most; returns whether it is so."""
+        Returns:
+            Whether fewer are in flight.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: until() or self._broken, seconds)
-            return until()
-
-    @property
-    def settled(self) -> bool:
-        """Whether the last receive brought nothing more."""
-        return self._settled
+            self._changed.wait_for(lambda: self._in_flight.count < below or self._broken, seconds)
+            return self._in_flight.count < below
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in hand."""
-        return self.in_hand.count == 0
+        """Whether no message is in flight; all results of those that were are in `results` then."""
+        return self._in_flight.count == 0
 
     @property
     def broken(self) -> bool:
@@ -175,7 +177,7 @@ class Pipeline:
         """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
-                settled = self._settled or self._closing or not self.in_hand.room()
+                settled = self._settled or self._closing or not self._in_flight.room()
                 preparing = [place for place in self._preparing.values() if place]
                 if jobs := self._chooser.jobs(self._waiting, preparing, settled=settled):
                     self._waiting = [each for each in self._waiting if each not in jobs]
@@ -225,7 +227,7 @@ class Pipeline:
             self._failed_together(batch, error)
         else:
             seconds = self._worker.clock.monotonic() - began
-            self.in_hand.worked(seconds / self._models.default.parallel, len(jobs))
+            self._in_flight.worked(seconds / self._models.default.parallel, len(jobs))
             for task, transcription in zip(batch, heard, strict=True):
                 log.info("window_transcribed", **task.described(), seconds=round(seconds / len(batch), 3))
                 self._split_by_chunk(task, transcription, transcriber)
@@ -298,11 +300,14 @@ class Pipeline:
         self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
 
     def _ended(self, records: Sequence[JobRecord | None], jobs: Sequence[ChunkJob] = ()) -> None:
+        # Before they leave the count: who sees the pipeline idle finds the results of all its jobs.
+        now = self._worker.clock.now()
+        for record in records:
+            if record:
+                self.results.put(JobEnded(record, now))
         with self._changed:
-            for record in records:
-                self._on_end(record)
             self._at_work.difference_update(job.transcript_key for job in jobs)
-            self.in_hand.remove(len(records))
+            self._in_flight.remove(len(records))
 
 
 def _place(message: Message, bucket: str) -> ChunkRef | None:

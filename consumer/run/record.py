@@ -114,8 +114,7 @@ class RunRecord:
 
     def sessions(self) -> tuple[SessionOutcome, ...]:
         """The sessions this run worked on, in the order in which they came up."""
-        # Copied at once: a run that ends because a job hangs is told of while other threads may go on.
-        return tuple(session.outcome() for session in tuple(self._sessions.values()))
+        return tuple(session.outcome() for session in self._sessions.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ run ends is `consumer.run.loop`'s business.
 """
 
 import threading
+from datetime import datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,6 +18,7 @@ from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
+from consumer.run.results import JobEnded, ModelWorked, Result, drain
 from shared.errors import AWS_ERRORS, cause_of, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.wire import WireModel
@@ -40,6 +43,8 @@ class _Pending(WireModel):
 class Reporter:
     """One worker's reports.
 
+    The loop's thread alone uses it, until a job hangs: then another one reports the run, and may find the loop at it.
+
     Args:
         instance: absent when the host is no EC2 instance.
         record: of the run that begins; the next runs' are made here.
@@ -61,24 +66,48 @@ class Reporter:
         self._gate = gate
         self._instance = instance
         self._reported = False
+        self._mutex = threading.Lock()
 
     def becomes(self, phase: Phase) -> None:
         """The worker is in another phase now."""
         now = self._worker.clock.now()
-        self.record.timeline.becomes(phase, now)
-        if phase != "draining":
-            self.record.draining_since = None
-        elif self.record.draining_since is None:
-            self.record.draining_since = now
+        with self._mutex:
+            self.record.timeline.becomes(phase, now)
+            if phase != "draining":
+                self.record.draining_since = None
+            elif self.record.draining_since is None:
+                self.record.draining_since = now
 
-    def ended(self, record: JobRecord) -> None:
-        """Count one finished job."""
+    def count(self, results: "SimpleQueue[Result]") -> list[JobRecord]:
+        """Count the results that stand in a queue; returns the records of the jobs among them."""
+        counted: list[JobRecord] = []
+        with self._mutex:
+            for result in drain(results):
+                match result:
+                    case ModelWorked(seconds):
+                        self.record.worked(seconds)
+                    case JobEnded(record, at):
+                        self._count_job(record, at)
+                        counted.append(record)
+        return counted
+
+    def _count_job(self, record: JobRecord, at: datetime) -> None:
         self.record.add(record)
-        self.record.timeline.ended(record.outcome, self._worker.clock.now())
+        self.record.timeline.ended(record.outcome, at)
         if record.error:
             self.notices.add(record.error)
         if self.metrics:
             self.metrics.ended(record)
+
+    def write_metrics(self, work_seconds: float, *, at_once: bool = False) -> None:
+        """Write a line of metrics if the last one is old enough, or `at_once`.
+
+        Args:
+            work_seconds: how long the model has been at work since the worker began.
+        """
+        with self._mutex:
+            if self.metrics and (at_once or self.metrics.due):
+                self.metrics.say(work_seconds)
 
     def report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report and begin the record of the next run; returns whether the instance is owned.
@@ -88,10 +117,11 @@ class Reporter:
         """
         run = self._instance.run() if self._instance else None
         owned = bool(run and run.owned)
-        # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
-        # report only what was done since is worth another.
-        if self.record.jobs or (owned and not self._reported):
-            self._finish(ending, why, run)
+        with self._mutex:
+            # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
+            # report only what was done since is worth another.
+            if self.record.jobs or (owned and not self._reported):
+                self._finish(ending, why, run)
         return owned
 
     def _finish(self, ending: Ending, why: str | None, run: InstanceRun | None) -> None:
@@ -159,19 +189,16 @@ class DeadLetterNotices:
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
-        self._mutex = threading.Lock()
-        self._gathered: list[ReportError] = []
+        self._letters: SimpleQueue[ReportError] = SimpleQueue()
 
     def add(self, letter: ReportError) -> None:
         """One more job went to the dead-letter queue."""
-        with self._mutex:
-            if len(self._gathered) < _MAX_KEPT:
-                self._gathered.append(letter)
+        if self._letters.qsize() < _MAX_KEPT:
+            self._letters.put(letter)
 
     def tell(self) -> None:
         """Tell of those that were gathered, if any; what could not be told is tried again with the next ones."""
-        with self._mutex:
-            letters, self._gathered = self._gathered, []
+        letters = list(drain(self._letters))
         if letters and not self._notifier.notify(dead_letters(letters)):
-            with self._mutex:
-                self._gathered = (letters + self._gathered)[:_MAX_KEPT]
+            for letter in letters:
+                self.add(letter)

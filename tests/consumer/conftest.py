@@ -162,22 +162,14 @@ class Crew:
 
     def work(self) -> None:
         """Receive once, and bring every job received to an end."""
-        record = self.runner.record
         hints = SessionHints(self.cloud.s3, self.settings.bucket, self.worker.retrier)
-        pipeline = self.pipeline = Pipeline(
-            self.worker,
-            self.models,
-            hints,
-            self.gate,
-            self.stop,
-            on_end=lambda each: record.add(each) if each else None,
-            on_work=record.worked,
-        )
+        pipeline = self.pipeline = Pipeline(self.worker, self.models, hints, self.gate, self.stop)
         with pipeline.running():
             messages = self.worker.queue.receive(10, wait=False)
             self.leases.hold(messages)
             pipeline.accept(messages)
-            pipeline.settle()
+            pipeline.accept([])
+        self.runner.reporter.count(pipeline.results)
 
     # --- what a test looks at
 

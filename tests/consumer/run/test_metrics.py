@@ -42,6 +42,16 @@ def test_a_line_tells_what_was_done_since_the_one_before(clock: "FakeClock") -> 
     ]
 
 
+def test_a_line_is_due_a_minute_after_the_one_before(clock: "FakeClock") -> None:
+    metrics = WorkerMetrics("blue", clock, lambda _: None)
+    clock.advance(59)
+    assert not metrics.due
+    clock.advance(1)
+    assert metrics.due
+    metrics.say(0)
+    assert not metrics.due
+
+
 def test_the_fleet_is_the_only_dimension_and_nothing_else_is_told(clock: "FakeClock") -> None:
     lines: list[Any] = []
     metrics = WorkerMetrics("blue", clock, lines.append)

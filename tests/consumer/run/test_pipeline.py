@@ -365,7 +365,7 @@ def test_a_defect_in_a_stage_ends_the_process_and_not_the_work_alone(
     def defect(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("consumer.run.pipeline.share_out", defect)
+    monkeypatch.setattr("consumer.run.pipeline.split_by_chunk", defect)
     with pytest.raises(WorkerBrokenError):
         one.runner.run()
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
+from consumer.jobs.stages import JobRecord
 from consumer.model.transcriber import TranscriberBrokenError
 from consumer.run.loop import WorkerBrokenError
 from consumer.run.reporter import DeadLetterNotices
+from consumer.run.results import JobEnded, ModelWorked
 from shared.reporting.notify import Notification, Notifier
 from shared.reporting.reports import ReportError
 
@@ -103,6 +105,28 @@ def test_a_run_whose_job_hangs_is_reported_while_its_thread_hangs_on(owned_crew:
     reasons = {report["status"]: report["reason"] for report in owned_crew.reports()}
     assert reasons["interrupted"] == "a job hung, so the worker was ended"
     assert told.events()[0] == ("run-failed", "interrupted")
+
+
+def test_the_report_of_a_hang_holds_what_the_stuck_loop_has_not_counted_yet(owned_crew: "Crew") -> None:
+    owned_crew.runner.pipeline.results.put(ModelWorked(2))
+    owned_crew.runner.pipeline.results.put(
+        JobEnded(JobRecord(owned_crew.job(), "completed", 4), owned_crew.clock.now())
+    )
+    owned_crew.runner.last_words()
+    [report] = owned_crew.reports()
+    assert (report["status"], report["transcription"]["chunksTranscribed"]) == ("interrupted", 1)
+    assert report["performance"]["rtfx"] == 2
+
+
+def test_a_result_counts_when_it_came_and_not_when_it_is_counted(owned_crew: "Crew") -> None:
+    results = owned_crew.runner.pipeline.results
+    results.put(JobEnded(JobRecord(owned_crew.job(), "completed"), owned_crew.clock.now()))
+    owned_crew.clock.advance(20)
+    counted = owned_crew.runner.reporter.count(results)
+    assert [record.outcome for record in counted] == ["completed"]
+    timeline = owned_crew.runner.record.timeline
+    assert [slice_.jobs for slice_ in timeline.slices] == [{"completed": 1}]
+    assert owned_crew.runner.reporter.count(results) == []
 
 
 def test_a_run_that_fails_before_its_first_job_is_reported_where_the_fleet_pays_for_it(
