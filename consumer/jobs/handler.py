@@ -23,7 +23,6 @@ from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, cause_of, is_outage
 from shared.formats.messages import ChunkJob, parse_job
 from shared.formats.transcripts import ChunkTranscript
-from shared.reporting.notify import Notifier, nobody
 from shared.reporting.reports import ReportError
 from shared.settings import Settings
 from shared.state.ledger import Ledger
@@ -43,59 +42,78 @@ class JobHandler:
     """The steps of a job. Each of those that end one returns what became of it, for the run's report.
 
     `None` stands for a job that went back to the queue or to another worker.
-
-    Attributes:
-        breaker: knows of jobs that AWS failed; who receives asks it.
     """
 
-    worker_id: str
-    settings: Settings
-    clock: Clock
-    s3: "S3Client"
-    queue: JobQueue
-    leases: LeaseKeeper
-    ledger: Ledger
-    audio: SessionAudio
-    retrier: Retrier
-    notifier: Notifier = field(default_factory=nobody)
-    breaker: Breaker = field(init=False)
+    _worker_id: str
+    _settings: Settings
+    _clock: Clock
+    _s3: "S3Client"
+    _queue: JobQueue
+    _leases: LeaseKeeper
+    _ledger: Ledger
+    _audio: SessionAudio
+    _retrier: Retrier
+    _breaker: Breaker = field(init=False)
     # Names of unexpected errors in a row. Several threads use it; a list's append and clear are atomic.
     _unexpected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(self.clock)
+        self._breaker = Breaker(self._clock)
 
     @property
     def broken(self) -> bool:
         """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
         return len(self._unexpected) >= _MAX_UNEXPECTED
 
+    def room(self, free: int, *, idle: bool) -> int:
+        """How many of `free` messages may be received: few or none while AWS fails the jobs.
+
+        Args:
+            idle: whether no message is held.
+        """
+        return self._breaker.room(free, idle=idle)
+
+    def receive(self, most: int, *, wait: bool) -> list[Message]:
+        """Receive messages and hold their leases. Raises what boto3 raises.
+
+        Args:
+            wait: for a long poll when there are none.
+        """
+        messages = self._queue.receive(most, wait=wait)
+        # A long poll cannot be taken back: what it brought after a request to stop is held first, then released.
+        self._leases.hold(messages)
+        return messages
+
     def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
         """Bring a held message to where only the model is missing, or to an end."""
         job: ChunkJob | None = None
-        self.leases.begin(message)
+        self._leases.begin(message)
         try:
-            job = parse_job(message.body, bucket=self.settings.bucket)
-            existing = self.retrier(existing_transcript, self.s3, job)
+            job = parse_job(message.body, bucket=self._settings.bucket)
+            existing = self._retrier(existing_transcript, self._s3, job)
             if existing and existing.satisfies(job):
                 return self._done(message, self._skipped(job))
-            if not self.ledger.processing(job, self.worker_id, message.receive_count):
+            if not self._ledger.processing(job, self._worker_id, message.receive_count):
                 return self._done(message, self._cancelled(job))
-            prepared = PreparedJob(message, job, existing, self.audio.of(job))
+            prepared = PreparedJob(message, job, existing, self._audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
-        self.leases.pause(message)
+        self._leases.pause(message)
         return prepared
+
+    def begin(self, prepared: PreparedJob) -> None:
+        """The model begins with a job: its deadline runs from now."""
+        self._leases.begin(prepared.message)
 
     def complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> JobRecord | None:
         """Publish what was heard, then delete the message."""
         message, job = prepared.message, prepared.job
         try:
-            self.leases.check(message)
+            self._leases.check(message)
             transcript = self._transcript(prepared, spoken)
-            if not self.retrier(publish, self.s3, job, transcript, prepared.existing):
+            if not self._retrier(publish, self._s3, job, transcript, prepared.existing):
                 return self._done(message, self._skipped(job))
-            self.ledger.finished(job, "completed")
+            self._ledger.finished(job, "completed")
             log.info("chunk_transcribed", **names(job), audio_seconds=transcript.duration, words=transcript.word_count)
             return self._done(message, JobRecord(job, "completed", audio_seconds=prepared.audio.seconds))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
@@ -111,7 +129,7 @@ class JobHandler:
                 return None
             case LeaseLostError():
                 # Another worker may have the job: whatever is known here is too late to be of use.
-                self.leases.drop([message])
+                self._leases.drop([message])
                 log.warning("lease_lost_result_dropped", message_id=message.message_id)
                 return None
         if not isinstance(error, (TransientError, *AWS_ERRORS)):
@@ -123,9 +141,9 @@ class JobHandler:
         """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
         if not messages:
             return
-        self.leases.drop(messages)
+        self._leases.drop(messages)
         try:
-            self.retrier(self.queue.set_visibility, messages, seconds)
+            self._retrier(self._queue.set_visibility, messages, seconds)
         except AWS_ERRORS as error:
             log.warning("jobs_not_given_back", jobs=len(messages), error=cause_of(error))
             return
@@ -135,24 +153,24 @@ class JobHandler:
         """Let others have jobs that no window was made of, at once."""
         self.release([each.message for each in jobs])
         for each in jobs:
-            self.ledger.handed_back(each.job, "the worker holds still or ends")
+            self._ledger.handed_back(each.job, "the worker holds still or ends")
 
     # --- the ways in which a job ends
 
     def _done(self, message: Message, record: JobRecord) -> JobRecord:
-        self.leases.drop([message])
-        self.retrier(self.queue.delete, message)
-        self.breaker.worked()
+        self._leases.drop([message])
+        self._retrier(self._queue.delete, message)
+        self._breaker.worked()
         self._unexpected.clear()
         return record
 
     def _skipped(self, job: ChunkJob) -> JobRecord:
-        self.ledger.finished(job, "skipped")
+        self._ledger.finished(job, "skipped")
         log.info("chunk_skipped", **names(job), why="its transcript exists")
         return JobRecord(job, "skipped")
 
     def _cancelled(self, job: ChunkJob) -> JobRecord:
-        self.ledger.dropped(job)
+        self._ledger.dropped(job)
         log.info("chunk_skipped", **names(job), why="it was cancelled")
         return JobRecord(job, "skipped")
 
@@ -172,7 +190,7 @@ class JobHandler:
             segment_count=len(segments),
             word_count=sum(len(segment.words) for segment in segments),
             text=" ".join(segment.text for segment in segments),
-            uploaded_at=iso(self.clock.now()),
+            uploaded_at=iso(self._clock.now()),
             partial_audio=audio.partial,
             suppressed=spoken.heard.suppressed,
             beside=spoken.heard.beside,
@@ -183,16 +201,16 @@ class JobHandler:
         log.warning("job_dead_lettered", **names(job), reason=error.reason, detail=error.detail)
         try:
             # Still held: these tries can outlast a lease, and whoever got the message then would send a second letter.
-            self.retrier(self.queue.dead_letter, message, error, self.worker_id)
-            self.leases.drop([message])
-            self.retrier(self.queue.delete, message)
+            self._retrier(self._queue.dead_letter, message, error, self._worker_id)
+            self._leases.drop([message])
+            self._retrier(self._queue.delete, message)
         except AWS_ERRORS as away:
-            self.leases.drop([message])
+            self._leases.drop([message])
             # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
             log.error("dead_letter_failed", error=cause_of(away))
             return None
         if job:
-            self.ledger.finished(job, "failed", error=str(error))
+            self._ledger.finished(job, "failed", error=str(error))
         return JobRecord(
             job,
             "failed",
@@ -209,13 +227,13 @@ class JobHandler:
         what = cause_of(error)
         outage = is_outage(error)
         if job and outage:
-            self.breaker.failed(lambda: existing_transcript(self.s3, job))
-        if message.receive_count >= self.settings.max_receives and not outage:
+            self._breaker.failed(lambda: existing_transcript(self._s3, job))
+        if message.receive_count >= self._settings.max_receives and not outage:
             exhausted = PermanentJobError(
                 "attempts-exhausted", f"failed {message.receive_count} times, last with {what}"
             )
             return self._dead_letter(message, job, exhausted)
-        backoff = self.settings.retry_backoff_seconds * 2 ** (message.receive_count - 1)
+        backoff = self._settings.retry_backoff_seconds * 2 ** (message.receive_count - 1)
         log.warning("job_will_be_retried", error=what, in_seconds=min(backoff, _LONGEST_BACKOFF_SECONDS))
         self._release(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
         return None
@@ -223,7 +241,7 @@ class JobHandler:
     def _release(self, message: Message, job: ChunkJob | None, why: str, *, seconds: int) -> None:
         self.release([message], seconds=seconds)
         if job:
-            self.ledger.handed_back(job, why)
+            self._ledger.handed_back(job, why)
 
 
 def names(job: ChunkJob | None) -> dict[str, str]:

@@ -7,27 +7,23 @@ still free, stop the instance.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Literal
 
 import structlog
 
 from consumer.host.instance import WorkerInstance
-from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.stop_request import StopRequest
-from consumer.model.registry import Models
 from consumer.run.pipeline import Pipeline
-from consumer.run.record import Ending, RunRecord
-from consumer.run.reporter import NOTICE_INTERVAL_SECONDS, Reporter
+from consumer.run.record import Ending
+from consumer.run.reporter import Reporter
 from consumer.run.session_finisher import SessionFinisher
-from consumer.sessions.hints import SessionHints
-from shared.background import repeating
 from shared.errors import AWS_ERRORS, cause_of, is_retryable
 from shared.formats.heartbeat import WorkerState
 from shared.reporting.timeline import Phase
+from shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -56,41 +52,42 @@ class Worker:
 
     Args:
         instance: absent when the host is no EC2 instance; there is nothing to stop then.
-        until_empty: end the process at the end of the run also when the instance is not stopped.
     """
 
     def __init__(
         self,
-        worker: JobHandler,
-        models: Models,
+        settings: Settings,
+        pipeline: Pipeline,
+        finisher: SessionFinisher,
         gate: Gate,
         stop: StopRequest,
         heart: HeartbeatSender,
         instance: WorkerInstance | None,
         reporter: Reporter,
-        *,
-        until_empty: bool = False,
     ) -> None:
-        self.worker = worker
-        self.heart = heart
-        self.reporter = reporter
+        self._settings = settings
+        self._pipeline = pipeline
+        self._finisher = finisher
+        self._heart = heart
+        self._reporter = reporter
         self._gate = gate
         self._stop = stop
         self._instance = instance
-        self._until_empty = until_empty
-        self._finisher = SessionFinisher.of(worker, lambda: gate.look().held)
-        hints = SessionHints(worker.s3, worker.settings.bucket, worker.retrier)
-        self.pipeline = Pipeline(worker, models, hints, gate, stop)
+        self._until_empty = False
 
-    def run(self) -> None:
+    def run(self, *, until_empty: bool = False) -> None:
         """Work until the instance is stopped or the process is asked to end.
+
+        Args:
+            until_empty: return at the end of a run also when the instance is not stopped.
 
         Raises:
             WorkerBrokenError: the process should be started afresh.
         """
+        self._until_empty = until_empty
         try:
-            with self._telling_dead_letters(), self._finisher.running(self._stop.must_abort):
-                with self.pipeline.running():
+            with self._reporter.sending_notices(), self._finisher.running(self._stop.must_abort):
+                with self._pipeline.running():
                     ending = self._loop()
                 self._finish_sessions()
         except BaseException as error:
@@ -99,7 +96,7 @@ class Worker:
         if ending != "reported":
             self._report(ending, self._stop.reason if ending == "interrupted" else None)
 
-    def last_words(self) -> None:
+    def report_hang(self) -> None:
         """Report a run in which a job hangs, from another thread: this one's may never return."""
         self._report("crashed", "a job hung, so the worker was ended")
 
@@ -107,90 +104,79 @@ class Worker:
         empty_polls = 0
         while not self._stop.requested:
             self._tick()
-            if self.pipeline.broken:
+            if self._pipeline.broken:
                 raise WorkerBrokenError("the worker cannot go on in this process")
             if self._gate.look().held:
                 self._wait_for_lock()
                 empty_polls = 0
             elif self._take_in():
                 empty_polls = 0
-            elif self.pipeline.idle:
+            elif self._pipeline.idle:
                 empty_polls += 1
                 log.debug("empty_poll", in_a_row=empty_polls)
-                if empty_polls >= self.worker.settings.empty_polls_before_end:
+                if empty_polls >= self._settings.empty_polls_before_end:
                     if self._end_run():
                         return "reported"
                     empty_polls = 0
-        idle = bool(empty_polls) and self.pipeline.idle
+        idle = bool(empty_polls) and self._pipeline.idle
         # The instance is not told that it is not needed: what is in hand is still being finished.
-        self.heart.becomes("draining")
-        self.reporter.becomes("draining")
+        self._heart.becomes("draining")
+        self._reporter.becomes("draining")
         return "ended" if idle else "interrupted"
 
     # --- work
 
     def _take_in(self) -> bool:
         """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
-        intake = self.pipeline.intake()
+        intake = self._pipeline.intake()
         self._becomes("idle" if intake.idle else "busy")
         if not intake.room:
             if intake.idle:
                 self._stop.wait(_POLL_INTERVAL_SECONDS)
             else:
-                self.pipeline.wait(_POLL_INTERVAL_SECONDS, below=intake.in_flight)
+                self._pipeline.wait(_POLL_INTERVAL_SECONDS, below=intake.in_flight)
             return True
         messages = self._receive(intake.room, wait=intake.long_poll)
         if messages:
             self._becomes("busy")
-        self.pipeline.accept(messages or [])
+        self._pipeline.accept(messages or [])
         return bool(messages) or messages is None or not (intake.idle and intake.long_poll)
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
         """The next jobs; empty when there are none, `None` when the queue could not be asked."""
         self._tick()
         try:
-            messages = self.worker.queue.receive(room, wait=wait)
+            return self._pipeline.receive(room, wait=wait)
         except AWS_ERRORS as error:
             if not is_retryable(error):
                 raise
             log.warning("queue_unavailable", error=cause_of(error))
             self._stop.wait(_QUEUE_AWAY_SECONDS)
             return None
-        # A long poll cannot be taken back: what it brought after a request to stop is held first, then given back.
-        self.worker.leases.hold(messages)
-        return messages
 
     def _work_off(self) -> None:
         """Wait until nothing is in hand."""
-        self.pipeline.accept([])
-        while not self.pipeline.wait(_POLL_INTERVAL_SECONDS) and not self.pipeline.broken:
+        self._pipeline.accept([])
+        while not self._pipeline.wait(_POLL_INTERVAL_SECONDS) and not self._pipeline.broken:
             self._tick()
 
     def _becomes(self, state: WorkerState) -> None:
-        self.heart.becomes(state)
-        self.reporter.becomes(_PHASES[state])
+        self._heart.becomes(state)
+        self._reporter.becomes(_PHASES[state])
         # Locked is needed, too: while a live session lasts, no instance is stopped.
         if self._instance:
             self._instance.keep(needed=state in {"busy", "locked"})
 
     def _tick(self) -> None:
         """Show that the loop goes round, and count what was done since it last did."""
-        self.heart.tick()
+        self._heart.tick()
         self._count()
-        self.reporter.write_metrics(self.pipeline.meter.seconds)
+        self._reporter.write_metrics(self._pipeline.meter.seconds)
 
     def _count(self) -> None:
-        for record in self.reporter.count(self.pipeline.results):
+        for record in self._reporter.count(self._pipeline.results):
             self._finisher.ended(record)
-            self.heart.job_done(self.record.rtfx)
-
-    @property
-    def record(self) -> RunRecord:
-        """What the run did so far."""
-        return self.reporter.record
-
-    def _telling_dead_letters(self) -> AbstractContextManager[None]:
-        return repeating(self.reporter.notices.tell, NOTICE_INTERVAL_SECONDS, "dead letters")
+            self._heart.job_done(self._reporter.record.rtfx)
 
     # --- the lock
 
@@ -205,7 +191,7 @@ class Worker:
             refused = refused + 1 if lock.caller_refused else 0
             if refused >= _MAX_REFUSED:
                 raise WorkerBrokenError(f"AWS refuses this worker: {lock.problem}")
-            self._stop.wait(self.worker.settings.lock_poll_seconds)
+            self._stop.wait(self._settings.lock_poll_seconds)
         self._becomes("idle")
 
     # --- the end of the run
@@ -214,9 +200,9 @@ class Worker:
         """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
         self._finish_sessions()
         self._becomes("draining")
-        last = self._receive(self.worker.settings.receive_max_jobs, wait=True)
+        last = self._receive(self._settings.receive_max_jobs, wait=True)
         if last:
-            self.pipeline.accept(last)
+            self._pipeline.accept(last)
         if last is None or last or self._stop.requested or self._gate.look().held:
             return False
         owned = self._report("ended")
@@ -238,8 +224,8 @@ class Worker:
 
     def _report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report; returns whether the instance is owned."""
-        self.heart.tick()
+        self._heart.tick()
         self._count()
         # Before the instance may be stopped: what is written after that no longer leaves the host.
-        self.reporter.write_metrics(self.pipeline.meter.seconds, at_once=True)
-        return self.reporter.report(ending, why)
+        self._reporter.write_metrics(self._pipeline.meter.seconds, at_once=True)
+        return self._reporter.report(ending, why)

@@ -26,12 +26,15 @@ from consumer.run.in_flight import InFlight, Intake
 from consumer.run.results import JobEnded, ModelWorked, Result
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
+from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
 from consumer.windows.plan import split_by_chunk
 from consumer.windows.selection import ChunkRef, QueuedJob, WindowSelector
 from consumer.windows.task import Task, TaskMaker
+from shared.clock import Clock
 from shared.errors import PermanentJobError
 from shared.formats.messages import ChunkJob, parse_job
+from shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -45,15 +48,19 @@ class Pipeline:
 
     def __init__(
         self,
-        worker: JobHandler,
+        settings: Settings,
+        clock: Clock,
+        handler: JobHandler,
         models: Models,
+        audio: SessionAudio,
         hints: SessionHints,
         gate: Gate,
         stop: StopRequest,
     ) -> None:
-        settings = worker.settings
-        self._worker = worker
+        self._clock = clock
+        self._handler = handler
         self._models = models
+        self._audio = audio
         self._hints = hints
         self._gate = gate
         self._stop = stop
@@ -61,7 +68,7 @@ class Pipeline:
         self._chooser = WindowSelector.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
         self.results: SimpleQueue[Result] = SimpleQueue()
-        self.meter = BusyMeter(worker.clock, lambda seconds: self.results.put(ModelWorked(seconds)))
+        self.meter = BusyMeter(clock, lambda seconds: self.results.put(ModelWorked(seconds)))
         self._in_flight = InFlight(settings)
         self._changed = self._in_flight.changed
         # What each thread goes on with at once, beside the window that is being planned.
@@ -79,7 +86,7 @@ class Pipeline:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Work for as long as the block lasts. At its end what is in hand is finished, or given back if it raised."""
-        tasks = TaskMaker(self._chooser, self._worker.audio, self._hints, self._settings.language, self._threads.pool)
+        tasks = TaskMaker(self._chooser, self._audio, self._hints, self._settings.language, self._threads.pool)
         self._threads.start("plan", self._plan_windows, tasks)
         for _ in range(self._models.default.parallel):
             self._threads.start("transcribe", self._transcribe_windows)
@@ -99,10 +106,18 @@ class Pipeline:
     def intake(self) -> Intake:
         """How many messages to receive now, and whether to wait for them."""
         in_flight, free = self._in_flight.count, self._in_flight.room()
-        room = self._worker.breaker.room(free, idle=in_flight == 0)
+        room = self._handler.room(free, idle=in_flight == 0)
         if free and not room:
             self.accept([])
         return Intake(room, in_flight, long_poll=self._settled)
+
+    def receive(self, most: int, *, wait: bool) -> list[Message]:
+        """Receive messages, to be accepted next. Raises what boto3 raises.
+
+        Args:
+            wait: for a long poll when there are none.
+        """
+        return self._handler.receive(most, wait=wait)
 
     def accept(self, messages: Sequence[Message]) -> None:
         """Start work on what a receive brought.
@@ -139,7 +154,7 @@ class Pipeline:
     # --- prepare
 
     def _prepare(self, message: Message) -> None:
-        outcome = self._worker.prepare(message) if self._gate.is_open() else message
+        outcome = self._handler.prepare(message) if self._gate.is_open() else message
         with self._changed:
             del self._preparing[message.receipt_handle]
             if isinstance(outcome, PreparedJob) and outcome.job.transcript_key not in self._at_work:
@@ -150,9 +165,9 @@ class Pipeline:
                 return
         if isinstance(outcome, PreparedJob):
             # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
-            self._worker.release([message], seconds=int(self._settings.retry_backoff_seconds))
+            self._handler.release([message], seconds=int(self._settings.retry_backoff_seconds))
         elif isinstance(outcome, Message):
-            self._worker.release([message])
+            self._handler.release([message])
         self._ended([outcome if isinstance(outcome, JobRecord) else None])
 
     # --- plan
@@ -210,11 +225,11 @@ class Pipeline:
         jobs = [job for task in batch for job in task.jobs]
         # So that the next window need not wait for a look at the lock.
         self._threads.submit(self._gate.refresh)
-        began = self._worker.clock.monotonic()
+        began = self._clock.monotonic()
         try:
             transcriber = self._transcriber(batch[0])
             for job in jobs:
-                self._worker.leases.begin(job.prepared.message)
+                self._handler.begin(job.prepared)
             with self.meter.working():
                 heard = transcriber.transcribe([task.speech for task in batch], should_abort=self._stop.must_abort)
         except TranscriberBrokenError as error:
@@ -226,7 +241,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - as above
             self._failed_together(batch, error)
         else:
-            seconds = self._worker.clock.monotonic() - began
+            seconds = self._clock.monotonic() - began
             self._in_flight.worked(seconds / self._models.default.parallel, len(jobs))
             for task, transcription in zip(batch, heard, strict=True):
                 log.info("window_transcribed", **task.described(), seconds=round(seconds / len(batch), 3))
@@ -251,7 +266,7 @@ class Pipeline:
     # --- how jobs end
 
     def _complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> None:
-        self._ended([self._worker.complete(prepared, spoken)], [prepared.job])
+        self._ended([self._handler.complete(prepared, spoken)], [prepared.job])
 
     def _failed_together(self, batch: Sequence[Task], error: Exception) -> None:
         """Of several jobs one may be to blame: each is tried once more, alone."""
@@ -265,9 +280,9 @@ class Pipeline:
             self._changed.notify_all()
 
     def _failed(self, jobs: Sequence[QueuedJob], error: Exception) -> None:
-        ended = [self._worker.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
+        ended = [self._handler.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
         self._ended(ended, [job.prepared.job for job in jobs])
-        if self._worker.broken:
+        if self._handler.broken:
             self._break()
 
     def _broken_by(self, jobs: Sequence[QueuedJob], error: TranscriberBrokenError) -> None:
@@ -296,12 +311,12 @@ class Pipeline:
         self._break()
 
     def _hand_back(self, jobs: Sequence[QueuedJob]) -> None:
-        self._worker.hand_back([job.prepared for job in jobs])
+        self._handler.hand_back([job.prepared for job in jobs])
         self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
 
     def _ended(self, records: Sequence[JobRecord | None], jobs: Sequence[ChunkJob] = ()) -> None:
         # Before they leave the count: who sees the pipeline idle finds the results of all its jobs.
-        now = self._worker.clock.now()
+        now = self._clock.now()
         for record in records:
             if record:
                 self.results.put(JobEnded(record, now))

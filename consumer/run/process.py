@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -29,9 +31,11 @@ from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError
 from consumer.run.loop import Worker, WorkerBrokenError
 from consumer.run.metrics import WorkerMetrics
-from consumer.run.record import RunRecord
+from consumer.run.pipeline import Pipeline
 from consumer.run.reporter import Reporter
+from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.audio import SessionAudio
+from consumer.sessions.hints import SessionHints
 from shared.aws import clients
 from shared.aws.retrying import Retrier
 from shared.clock import Clock
@@ -42,11 +46,51 @@ from shared.setting_groups import ModelSettings
 from shared.settings import Settings
 from shared.state.ledger import Ledger
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 log = structlog.get_logger()
 
 # EX_TEMPFAIL of sysexits.h: the service manager starts the worker afresh.
 _EXIT_START_AFRESH = 75
 _ALIVE_FILE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """What several parts of the process share."""
+
+    settings: Settings
+    clock: Clock
+    s3: "S3Client"
+    queue: JobQueue
+    leases: LeaseKeeper
+    ledger: Ledger
+    retrier: Retrier
+    notifier: Notifier
+
+    @classmethod
+    def of_process(cls, settings: Settings, clock: Clock, on_hung: Callable[[], None]) -> "_Services":
+        """The services that the settings and the environment name."""
+        queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
+        return cls(
+            settings,
+            clock,
+            clients.s3_client(),
+            queue,
+            LeaseKeeper(queue, settings, clock, on_hung),
+            Ledger(clients.dynamodb_client(), settings, clock),
+            Retrier(settings.retry_attempts, clock),
+            Notifier.from_settings(settings, clock),
+        )
+
+    def pipeline(self, worker_id: str, models: Models, gate: Gate, stop: StopRequest) -> Pipeline:
+        """The stages over these services."""
+        settings, clock, s3, retrier = self.settings, self.clock, self.s3, self.retrier
+        audio = SessionAudio(s3, settings, retrier)
+        hints = SessionHints(s3, settings.bucket, retrier)
+        handler = JobHandler(worker_id, settings, clock, s3, self.queue, self.leases, self.ledger, audio, retrier)
+        return Pipeline(settings, clock, handler, models, audio, hints, gate, stop)
 
 
 Load = Callable[[ModelSettings], Transcriber]
@@ -75,22 +119,25 @@ def work(
     identity = metadata.identity() if metadata else None
     worker_id = identity.instance_id if identity else f"{socket.gethostname()}-{os.getpid()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    last_words = HangHandler(_EXIT_START_AFRESH)
-    worker = _worker(worker_id, settings, clock, last_words)
-    heart = HeartbeatSender(worker.ledger, worker_id, clock, settings.heartbeat_seconds)
-    gate = Gate(lock_reader(worker.s3, settings, clock), stop, clock)
+    hang = HangHandler(_EXIT_START_AFRESH)
+    services = _Services.of_process(settings, clock, on_hung=hang.end_process)
+    s3, leases, notifier = services.s3, services.leases, services.notifier
+    heart = HeartbeatSender(services.ledger, worker_id, clock, settings.heartbeat_seconds)
+    gate = Gate(lock_reader(s3, settings, clock), stop, clock)
     instance = host_instance(identity, settings, clock) if identity else None
-    reporter = Reporter(worker, gate, instance, RunRecord.begun(clock.now(), "load"), _metrics(settings, clock))
+    reporter = Reporter(settings, clock, s3, services.retrier, notifier, gate, instance, _metrics(settings, clock))
     # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
-    with heart.running(), worker.leases.running(), watching(metadata if identity else None, stop, clock):
+    with heart.running(), leases.running(), watching(metadata if identity else None, stop, clock):
         try:
             models = _load_models(settings, load, clock, reporter)
-            runner = Worker(worker, models, gate, stop, heart, instance, reporter, until_empty=until_empty)
-            last_words.say = runner.last_words
+            pipeline = services.pipeline(worker_id, models, gate, stop)
+            finisher = SessionFinisher.from_settings(s3, settings, clock, notifier, lambda: gate.look().held)
+            worker = Worker(settings, pipeline, finisher, gate, stop, heart, instance, reporter)
+            hang.say = worker.report_hang
             heart.tick()
             manager.ready()
-            with _watchdog(WorkerProgress(heart, worker.leases, settings, clock), manager, alive_file).running():
-                runner.run()
+            with _watchdog(WorkerProgress(heart, leases, settings, clock), manager, alive_file).running():
+                worker.run(until_empty=until_empty)
             manager.stopping()
         except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
             # Of AWS's errors those reach this that no waiting helps against, such as credentials that have run out.
@@ -108,24 +155,6 @@ def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Pat
     if alive_file:
         watchers.append(alive_file.touch)
     return Watchdog(progress.problem, watchers, interval if watchers else None)
-
-
-def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: HangHandler) -> JobHandler:
-    s3 = clients.s3_client()
-    queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
-    retrier = Retrier(settings.retry_attempts, clock)
-    return JobHandler(
-        worker_id,
-        settings,
-        clock,
-        s3,
-        queue,
-        LeaseKeeper(queue, settings, clock, on_hung=last_words.end_process),
-        Ledger(clients.dynamodb_client(), settings, clock),
-        SessionAudio(s3, settings, retrier),
-        retrier,
-        Notifier.from_settings(settings, clock),
-    )
 
 
 def _metrics(settings: Settings, clock: Clock) -> WorkerMetrics | None:

@@ -5,6 +5,7 @@ run ends is `consumer.run.loop`'s business.
 """
 
 import threading
+from contextlib import AbstractContextManager
 from datetime import datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -13,18 +14,21 @@ import structlog
 from pydantic import ValidationError
 
 from consumer.host.instance import InstanceRun, WorkerInstance
-from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from consumer.lifecycle.gate import Gate
 from consumer.run.metrics import WorkerMetrics
 from consumer.run.record import Ending, RunEnd, RunRecord, batch_report
 from consumer.run.results import JobEnded, ModelWorked, Result, drain
+from shared.aws.retrying import Retrier
+from shared.background import repeating
+from shared.clock import Clock
 from shared.errors import AWS_ERRORS, cause_of, is_missing
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.formats.wire import WireModel
 from shared.reporting.notify import Notifier, dead_letters, run_ended
 from shared.reporting.reports import BatchReport, ReportError, ScanCounts, write_report
 from shared.reporting.timeline import Phase
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,30 +51,43 @@ class Reporter:
 
     Args:
         instance: absent when the host is no EC2 instance.
-        record: of the run that begins; the next runs' are made here.
         metrics: absent where nobody reads metrics from the log.
+
+    Attributes:
+        record: of the run under way, the first of which begins with loading the model.
     """
 
     def __init__(
         self,
-        worker: JobHandler,
+        settings: Settings,
+        clock: Clock,
+        s3: "S3Client",
+        retrier: Retrier,
+        notifier: Notifier,
         gate: Gate,
         instance: WorkerInstance | None,
-        record: RunRecord,
         metrics: WorkerMetrics | None = None,
     ) -> None:
-        self.record = record
-        self.metrics = metrics
-        self.notices = DeadLetterNotices(worker.notifier)
-        self._worker = worker
+        self.record = RunRecord.begun(clock.now(), "load")
+        self._metrics = metrics
+        self._notices = DeadLetterNotices(notifier)
+        self._settings = settings
+        self._clock = clock
+        self._s3 = s3
+        self._retrier = retrier
+        self._notifier = notifier
         self._gate = gate
         self._instance = instance
         self._reported = False
         self._mutex = threading.Lock()
 
+    def sending_notices(self) -> AbstractContextManager[None]:
+        """Send notices of dead letters in the background for as long as the block lasts."""
+        return repeating(self._notices.tell, _NOTICE_INTERVAL_SECONDS, "dead letters")
+
     def becomes(self, phase: Phase) -> None:
         """The worker is in another phase now."""
-        now = self._worker.clock.now()
+        now = self._clock.now()
         with self._mutex:
             self.record.timeline.becomes(phase, now)
             if phase != "draining":
@@ -95,9 +112,9 @@ class Reporter:
         self.record.add(record)
         self.record.timeline.ended(record.outcome, at)
         if record.error:
-            self.notices.add(record.error)
-        if self.metrics:
-            self.metrics.ended(record)
+            self._notices.add(record.error)
+        if self._metrics:
+            self._metrics.ended(record)
 
     def write_metrics(self, work_seconds: float, *, at_once: bool = False) -> None:
         """Write a line of metrics if the last one is old enough, or `at_once`.
@@ -106,8 +123,8 @@ class Reporter:
             work_seconds: how long the model has been at work since the worker began.
         """
         with self._mutex:
-            if self.metrics and (at_once or self.metrics.due):
-                self.metrics.say(work_seconds)
+            if self._metrics and (at_once or self._metrics.due):
+                self._metrics.say(work_seconds)
 
     def report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report and begin the record of the next run; returns whether the instance is owned.
@@ -125,33 +142,31 @@ class Reporter:
         return owned
 
     def _finish(self, ending: Ending, why: str | None, run: InstanceRun | None) -> None:
-        now = self._worker.clock.now()
+        now = self._clock.now()
         self.record.timeline.close(now)
         end = RunEnd(
             ended=now,
             ending=ending,
             why=why,
             lock_status=self._gate.look().describe(),
-            scan=_newest_scan(self._worker.s3, self._worker.settings.bucket),
+            scan=_newest_scan(self._s3, self._settings.bucket),
             identity=self._instance.identity if self._instance else None,
             run=run,
-            price_usd_per_hour=self._worker.settings.price_usd_per_hour,
+            price_usd_per_hour=self._settings.price_usd_per_hour,
         )
         report = self._write(end)
         self.record = RunRecord.begun(now, "idle")
         self._reported = True
         # Told of when all is written: a topic that does not answer must not take the time that the report needs.
-        self.notices.tell()
-        self._worker.notifier.notify(run_ended(report, crashed=ending == "crashed"))
+        self._notices.tell()
+        self._notifier.notify(run_ended(report, crashed=ending == "crashed"))
 
     def _write(self, end: RunEnd) -> BatchReport:
         """The report, without a name where it could not be written."""
-        record, worker = self.record, self._worker
+        record, bucket = self.record, self._settings.bucket
         report = batch_report(record, end)
         try:
-            report = worker.retrier(
-                write_report, worker.s3, worker.settings.bucket, report, record.started, record.timeline
-            )
+            report = self._retrier(write_report, self._s3, bucket, report, record.started, record.timeline)
         except AWS_ERRORS as error:
             log.error("report_not_written", error=cause_of(error))
         else:
@@ -175,7 +190,7 @@ def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
     )
 
 
-NOTICE_INTERVAL_SECONDS: Final = 60.0
+_NOTICE_INTERVAL_SECONDS: Final = 60.0
 # As many as a message names the reasons of at most; beyond it the alarm has long rung.
 _MAX_KEPT: Final = 10_000
 

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, cause_of
@@ -24,6 +23,9 @@ from shared.session.finalise import Finalised, SessionFinaliser
 from shared.session.folder import SessionFolder
 from shared.session.notice import notice_of
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 log = structlog.get_logger()
 
@@ -79,10 +81,12 @@ class SessionFinisher:
         self._closing = False
 
     @classmethod
-    def of(cls, worker: JobHandler, lock_held: Callable[[], bool]) -> "SessionFinisher":
-        """The finisher beside a worker; it tells whom the worker tells."""
-        finaliser = SessionFinaliser.from_settings(worker.s3, worker.settings, worker.clock)
-        return cls(finaliser, worker.settings, worker.clock, lock_held, lambda done: _announce(worker.notifier, done))
+    def from_settings(
+        cls, s3: "S3Client", settings: Settings, clock: Clock, notifier: Notifier, lock_held: Callable[[], bool]
+    ) -> "SessionFinisher":
+        """The finisher as settings say; it sends a notification of each session that it finishes."""
+        finaliser = SessionFinaliser.from_settings(s3, settings, clock)
+        return cls(finaliser, settings, clock, lock_held, lambda done: _announce(notifier, done))
 
     # --- for other threads
 

@@ -91,7 +91,7 @@ def test_in_a_long_outage_a_worker_receives_each_job_once_and_gives_none_up(crew
     one.before_each_poll(lambda: polls.append(one.clock.monotonic() - began))
     failing = refuse(one.cloud.s3, "s3.GetObject", "ServiceUnavailable", 503, times=12)
     # when
-    one.runner.run()
+    one.run()
     # then
     assert failing() == 12, "four tries of each of the three jobs"
     assert one.dead_letters() == []

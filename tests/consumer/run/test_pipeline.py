@@ -233,7 +233,7 @@ def test_of_a_window_that_fails_each_job_is_tried_alone(crew: "MakeCrew") -> Non
     # given: a model that fails on everything that holds chunk 3
     one = crew(retry_backoff_seconds=60)
     jobs = queue(one, [2, 3, 4])
-    poison = one.worker.audio.of(jobs[1]).samples
+    poison = one.audio.of(jobs[1]).samples
 
     def fail_on_poison(speech: Speech) -> Transcription | None:
         if any((speech.samples[at : at + 1000] == poison[:1000]).all() for at in range(0, len(speech.samples), 79680)):
@@ -255,7 +255,7 @@ def test_a_broken_model_ends_the_process_and_gives_everything_back(crew: "MakeCr
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert one.waiting() == (5, 0)
     assert one.transcriber.calls == 1
     assert {one.ledger_status(job) for job in jobs} == {"queued"}
@@ -270,7 +270,7 @@ def test_a_job_that_breaks_the_model_alone_is_not_given_back_for_ever(crew: "Mak
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
     assert {one.ledger_status(job) for job in jobs} == {"failed", "queued"}
     assert one.waiting() == (1, 0)
@@ -285,7 +285,7 @@ def test_jobs_that_the_model_had_together_when_it_broke_all_go_back(crew: "MakeC
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert one.waiting() == (len(jobs), 0)
 
 
@@ -342,7 +342,7 @@ def test_never_more_jobs_are_in_hand_than_the_setting_allows(crew: "MakeCrew") -
     jobs = [one.job(session=f"s{n}") for n in range(20)]
     in_hand: list[int] = []
     one.transcriber.during = lambda: in_hand.append(one.waiting()[1])
-    one.runner.run()
+    one.run()
     assert {one.ledger_status(job) for job in jobs} == {"completed"}
     assert max(in_hand) <= 4
 
@@ -351,7 +351,7 @@ def test_a_message_that_is_delivered_twice_is_heard_once(crew: "MakeCrew") -> No
     one = crew()
     job = one.job()
     one.send(job.to_json())
-    one.runner.run()
+    one.run()
     assert one.transcriber.calls == 1
     assert one.waiting() == (0, 0)
 
@@ -367,7 +367,7 @@ def test_a_defect_in_a_stage_ends_the_process_and_not_the_work_alone(
 
     monkeypatch.setattr("consumer.run.pipeline.split_by_chunk", defect)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
 
 
 # --- helpers
@@ -380,7 +380,7 @@ def hears(transcriber: "ScriptedTranscriber", what: Callable[[Speech], Transcrip
 
 
 def windows_ready(crew: "Crew") -> int:
-    return len(crew.pipeline._ready) if crew.pipeline else 0
+    return len(crew.pipeline._ready)
 
 
 def until(condition: Callable[[], bool]) -> bool:
