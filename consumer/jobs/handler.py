@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from consumer.jobs.breaker import Breaker
+from consumer.jobs.breaker import ReceiveBreaker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.publish import existing_transcript, publish
 from consumer.jobs.queue import JobQueue
@@ -53,12 +53,12 @@ class JobHandler:
     _ledger: Ledger
     _audio: SessionAudio
     _retrier: Retrier
-    _breaker: Breaker = field(init=False)
+    _breaker: ReceiveBreaker = field(init=False)
     # Names of unexpected errors in a row. Several threads use it; a list's append and clear are atomic.
     _unexpected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._breaker = Breaker(self._clock)
+        self._breaker = ReceiveBreaker(self._clock)
 
     @property
     def broken(self) -> bool:
