@@ -1,8 +1,8 @@
-"""The life of one job, step by step: prepare it, publish what was heard, or say where it went instead.
+"""The life of one job, step by step: receive, prepare, publish the transcript, or retry, release or dead-letter it.
 
-Order decides that nothing is lost: the message is deleted last, after its transcript is readable in S3 or after it
-is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time; which
-step runs when is `consumer.run.pipeline`'s business.
+The order of steps keeps jobs from being lost: a message is deleted last, when its transcript is readable in S3 or the
+message is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time;
+`consumer.run.pipeline` decides which runs when.
 """
 
 from collections.abc import Sequence
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Three unexpected errors in a row are no longer one bad input.
+# Three unexpected errors in a row have another cause than one bad input.
 _MAX_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
 @dataclass(slots=True)
 class JobHandler:
-    """The steps of a job. Each of those that end one returns what became of it, for the run's report.
+    """The steps of a job. A step that ends it returns a record for the run's report.
 
-    `None` stands for a job that went back to the queue or to another worker.
+    It returns `None` for a job that went back to the queue or belongs to another worker by now.
     """
 
     _worker_id: str
@@ -62,7 +62,7 @@ class JobHandler:
 
     @property
     def broken(self) -> bool:
-        """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
+        """Whether jobs keep failing with unexpected errors, so that the process should be restarted."""
         return len(self._unexpected) >= _MAX_UNEXPECTED
 
     def room(self, free: int, *, idle: bool) -> int:
@@ -85,7 +85,7 @@ class JobHandler:
         return messages
 
     def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
-        """Bring a held message to where only the model is missing, or to an end."""
+        """Do all that comes before the model: parse, look for a transcript, fetch and decode. Or end the job."""
         job: ChunkJob | None = None
         self._leases.begin(message)
         try:
@@ -106,7 +106,7 @@ class JobHandler:
         self._leases.begin(prepared.message)
 
     def complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> JobRecord | None:
-        """Publish what was heard, then delete the message."""
+        """Publish the transcript, then delete the message."""
         message, job = prepared.message, prepared.job
         try:
             self._leases.check(message)
@@ -120,7 +120,7 @@ class JobHandler:
             return self.failed(message, job, error)
 
     def failed(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        """Do with a job what its error calls for; `job` is absent when the message is none."""
+        """End or retry a job as its error asks for; `job` is `None` when the message could not be parsed."""
         match error:
             case PermanentJobError():
                 return self._dead_letter(message, job, error)
@@ -128,7 +128,7 @@ class JobHandler:
                 self._release(message, job, "aborted: the worker was asked to stop", seconds=0)
                 return None
             case LeaseLostError():
-                # Another worker may have the job: whatever is known here is too late to be of use.
+                # Another worker may have the job by now, so nothing is published here.
                 self._leases.drop([message])
                 log.warning("lease_lost_result_dropped", message_id=message.message_id)
                 return None
@@ -138,7 +138,7 @@ class JobHandler:
         return self._retry_later(message, job, error)
 
     def release(self, messages: list[Message], *, seconds: int = 0) -> None:
-        """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
+        """Make messages visible again in `seconds`. If SQS is away, they come back when their leases end."""
         if not messages:
             return
         self._leases.drop(messages)
@@ -150,12 +150,12 @@ class JobHandler:
         log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
 
     def hand_back(self, jobs: Sequence[PreparedJob]) -> None:
-        """Let others have jobs that no window was made of, at once."""
+        """Release jobs that the model has not heard, at once."""
         self.release([each.message for each in jobs])
         for each in jobs:
             self._ledger.handed_back(each.job, "the worker holds still or ends")
 
-    # --- the ways in which a job ends
+    # --- how a job ends
 
     def _done(self, message: Message, record: JobRecord) -> JobRecord:
         self._leases.drop([message])
@@ -200,13 +200,13 @@ class JobHandler:
     def _dead_letter(self, message: Message, job: ChunkJob | None, error: PermanentJobError) -> JobRecord | None:
         log.warning("job_dead_lettered", **names(job), reason=error.reason, detail=error.detail)
         try:
-            # Still held: these tries can outlast a lease, and whoever got the message then would send a second letter.
+            # The lease is kept: retries can outlast it, and the next receiver would send a second dead letter.
             self._retrier(self._queue.dead_letter, message, error, self._worker_id)
             self._leases.drop([message])
             self._retrier(self._queue.delete, message)
         except AWS_ERRORS as away:
             self._leases.drop([message])
-            # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
+            # The message is still on its queue: it comes back when the lease ends, and is dead-lettered then.
             log.error("dead_letter_failed", error=cause_of(away))
             return None
         if job:
@@ -223,7 +223,7 @@ class JobHandler:
         )
 
     def _retry_later(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        """Redelivery with growing delay, then the dead-letter queue, but not for what is AWS's fault alone."""
+        """Redeliver with a growing delay, and at `max_receives` dead-letter, but never for an outage."""
         what = cause_of(error)
         outage = is_outage(error)
         if job and outage:
@@ -245,5 +245,5 @@ class JobHandler:
 
 
 def names(job: ChunkJob | None) -> dict[str, str]:
-    """How logs name a job."""
+    """The fields by which log events name a job."""
     return {"session": job.session_id, "chunk": job.chunk} if job else {}

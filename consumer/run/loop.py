@@ -1,9 +1,8 @@
-"""A worker's run from first poll to last: takes jobs while it may, ends the run when the queue stays empty.
+"""The worker's main loop: receives jobs while it may, and ends the run when the queue stays empty.
 
 Shutdown order, and why: announce draining, so that the autoscaler stops counting on this instance; poll once more,
-for a job that came before the announcement; look at the lock again, since a live session may have begun and no
-instance is stopped while it lasts; write the report, which nobody could write later; only then, and only if the lock is
-still free, stop the instance.
+for a job that came before the announcement; look at the lock again, since no instance is stopped during a live
+session; write the report, which nobody could write later; look at the lock once more; stop the instance.
 """
 
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
 _POLL_INTERVAL_SECONDS = 0.5
-# In a row: then it is no moment in which credentials are renewed.
+# In a row. Once or twice may be while credentials are renewed.
 _MAX_REFUSED = 3
 _PHASES: Mapping[WorkerState, Phase] = {
     "starting": "load",
@@ -39,19 +38,19 @@ _PHASES: Mapping[WorkerState, Phase] = {
     "draining": "draining",
 }
 
-# What the loop ends with: a report that is written (the worker stopped its instance, or may end), or one that is not.
+# How the loop ended; `reported` when the report is written already.
 _Ending = Literal["reported"] | Ending
 
 
 class WorkerBrokenError(Exception):
-    """The process cannot go on: it should end and be started afresh. What was in hand is given back."""
+    """The process cannot continue and should be restarted. All messages in flight were released."""
 
 
 class Worker:
-    """Runs a worker.
+    """The process's loop. It alone counts what was done; other threads put that into the pipeline's queue.
 
     Args:
-        instance: absent when the host is no EC2 instance; there is nothing to stop then.
+        instance: `None` when the host is no EC2 instance, so that there is nothing to stop.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Worker:
             until_empty: return at the end of a run also when the instance is not stopped.
 
         Raises:
-            WorkerBrokenError: the process should be started afresh.
+            WorkerBrokenError: the process should be restarted.
         """
         self._until_empty = until_empty
         try:
@@ -97,7 +96,7 @@ class Worker:
             self._report(ending, self._stop.reason if ending == "interrupted" else None)
 
     def report_hang(self) -> None:
-        """Report a run in which a job hangs, from another thread: this one's may never return."""
+        """Report a run whose job hangs. Called from another thread, since the loop's may never return."""
         self._report("crashed", "a job hung, so the worker was ended")
 
     def _loop(self) -> _Ending:
@@ -119,7 +118,7 @@ class Worker:
                         return "reported"
                     empty_polls = 0
         idle = bool(empty_polls) and self._pipeline.idle
-        # The instance is not told that it is not needed: what is in hand is still being finished.
+        # Without `_becomes`, which would mark the instance as not needed: jobs in flight are still being finished.
         self._heart.becomes("draining")
         self._reporter.becomes("draining")
         return "ended" if idle else "interrupted"
@@ -127,7 +126,7 @@ class Worker:
     # --- work
 
     def _take_in(self) -> bool:
-        """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
+        """Receive what there is room for; returns False if an idle worker's long poll found nothing."""
         intake = self._pipeline.intake()
         self._becomes("idle" if intake.idle else "busy")
         if not intake.room:
@@ -143,7 +142,7 @@ class Worker:
         return bool(messages) or messages is None or not (intake.idle and intake.long_poll)
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
-        """The next jobs; empty when there are none, `None` when the queue could not be asked."""
+        """The next messages; `None` when SQS is away."""
         self._tick()
         try:
             return self._pipeline.receive(room, wait=wait)
@@ -155,7 +154,7 @@ class Worker:
             return None
 
     def _work_off(self) -> None:
-        """Wait until nothing is in hand."""
+        """Wait until no message is in flight."""
         self._pipeline.accept([])
         while not self._pipeline.wait(_POLL_INTERVAL_SECONDS) and not self._pipeline.broken:
             self._tick()
@@ -168,7 +167,7 @@ class Worker:
             self._instance.keep(needed=state in {"busy", "locked"})
 
     def _tick(self) -> None:
-        """Show that the loop goes round, and count what was done since it last did."""
+        """Record that the loop is alive, and count what was done since the last tick."""
         self._heart.tick()
         self._count()
         self._reporter.write_metrics(self._pipeline.meter.seconds)
@@ -181,7 +180,7 @@ class Worker:
     # --- the lock
 
     def _wait_for_lock(self) -> None:
-        """Work in hand finishes or goes back, and nothing begins until no live session holds the lock any more."""
+        """Finish or release the jobs in flight, then wait until no live session holds the lock."""
         log.info("holding", why="a live session holds the lock")
         self._work_off()
         self._becomes("locked")
@@ -197,7 +196,7 @@ class Worker:
     # --- the end of the run
 
     def _end_run(self) -> bool:
-        """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
+        """Returns whether the process should end. It continues when work came, the lock is held or it may not stop."""
         self._finish_sessions()
         self._becomes("draining")
         last = self._receive(self._settings.receive_max_jobs, wait=True)
@@ -216,7 +215,7 @@ class Worker:
         return self._until_empty
 
     def _finish_sessions(self) -> None:
-        """Write the transcripts of the sessions without a gap; after a request to stop, what fits in the time."""
+        """Write the transcripts of sessions without gaps; after a request to stop, as many as the time allows."""
         self._tick()
         self._finisher.hurry()
         while not self._finisher.wait(_POLL_INTERVAL_SECONDS) and not self._stop.must_abort():
@@ -226,6 +225,6 @@ class Worker:
         """Write the run's report; returns whether the instance is owned."""
         self._heart.tick()
         self._count()
-        # Before the instance may be stopped: what is written after that no longer leaves the host.
+        # Before the instance is stopped: later lines would not leave the host.
         self._reporter.write_metrics(self._pipeline.meter.seconds, at_once=True)
         return self._reporter.report(ending, why)

@@ -1,11 +1,10 @@
-"""The worker's stages: fetch and decode ahead, transcribe, publish behind, so that the model never waits for AWS.
+"""The worker's pipeline: fetch and decode ahead, transcribe, publish behind, so that the model never waits for AWS.
 
     accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
 
-All is bounded: the messages in hand by `InFlight.room`, the windows ready for the model by a queue at which the planner
-waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window
-`consumer.windows.selection`'s; this is the order of things. Every message that is accepted ends exactly once: done,
-dead-lettered or given back.
+Everything is bounded: messages in flight by `InFlight.room`, windows by the planner, which waits while enough are
+ready. `consumer.jobs.handler` has the steps of a job, `consumer.windows.selection` decides which jobs share a window.
+Every accepted message ends exactly once: done, dead-lettered or released.
 """
 
 import threading
@@ -40,10 +39,10 @@ log = structlog.get_logger()
 
 
 class Pipeline:
-    """Works off messages.
+    """Threads and pools that bring every accepted message to an end.
 
     Attributes:
-        results: what was done, for the thread that counts it; jobs that went back are not among it.
+        results: what was done, for the thread that counts it. Released jobs are not among it.
     """
 
     def __init__(
@@ -71,12 +70,12 @@ class Pipeline:
         self.meter = BusyMeter(clock, lambda seconds: self.results.put(ModelWorked(seconds)))
         self._in_flight = InFlight(settings)
         self._changed = self._in_flight.changed
-        # What each thread goes on with at once, beside the window that is being planned.
+        # So that each transcribing thread finds its next batch ready.
         self._max_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
         self._waiting: list[QueuedJob] = []
-        self._preparing: dict[str, ChunkRef | None] = {}  # by receipt; `None` for a message that is no job
-        self._at_work: set[str] = set()  # the transcripts to come
+        self._preparing: dict[str, ChunkRef | None] = {}  # by receipt handle; `None` for a bad message
+        self._at_work: set[str] = set()  # keys of the transcripts to come
         self._settled = True
         self._closing = False
         self._broken = False
@@ -85,7 +84,7 @@ class Pipeline:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Work for as long as the block lasts. At its end what is in hand is finished, or given back if it raised."""
+        """Work for as long as the block lasts. Its end waits for jobs in flight, and releases them if it raised."""
         tasks = TaskMaker(self._chooser, self._audio, self._hints, self._settings.language, self._threads.pool)
         self._threads.start("plan", self._plan_windows, tasks)
         for _ in range(self._models.default.parallel):
@@ -120,9 +119,9 @@ class Pipeline:
         return self._handler.receive(most, wait=wait)
 
     def accept(self, messages: Sequence[Message]) -> None:
-        """Start work on what a receive brought.
+        """Start work on received messages.
 
-        After messages more may follow at once, so windows wait to become full; after none they do not.
+        More may follow at once, so windows wait to become full. After an empty list they no longer wait.
         """
         with self._changed:
             self._in_flight.add(len(messages))
@@ -143,12 +142,12 @@ class Pipeline:
 
     @property
     def idle(self) -> bool:
-        """Whether no message is in flight; all results of those that were are in `results` then."""
+        """Whether no message is in flight. All results are in `results` then."""
         return self._in_flight.count == 0
 
     @property
     def broken(self) -> bool:
-        """Whether the process should end and be started afresh. All that was in hand is given back then."""
+        """Whether the process should be restarted. All messages in flight are being released then."""
         return self._broken
 
     # --- prepare
@@ -164,7 +163,7 @@ class Pipeline:
                 self._changed.notify_all()
                 return
         if isinstance(outcome, PreparedJob):
-            # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
+            # Delivered or queued twice: when it comes back, its transcript exists, and the job is skipped.
             self._handler.release([message], seconds=int(self._settings.retry_backoff_seconds))
         elif isinstance(outcome, Message):
             self._handler.release([message])
@@ -189,7 +188,7 @@ class Pipeline:
                 self._changed.notify_all()
 
     def _next_jobs(self) -> list[QueuedJob]:
-        """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
+        """Waiting jobs to make a window of; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
                 settled = self._settled or self._closing or not self._in_flight.room()
@@ -213,7 +212,7 @@ class Pipeline:
                 self._hand_back([job for task in batch for job in task.jobs])
 
     def _next_batch(self) -> list[Task]:
-        """The next window, with those that the model may decode at the same time; none when the pipeline ends."""
+        """The next window, and others that the model can decode with it; none when the pipeline ends."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._ready) or self._finished())
             batch = [task for task in self._ready if task.goes_with(self._ready[0])][: self._settings.batch_windows]
@@ -223,7 +222,7 @@ class Pipeline:
 
     def _transcribe(self, batch: Sequence[Task]) -> None:
         jobs = [job for task in batch for job in task.jobs]
-        # So that the next window need not wait for a look at the lock.
+        # So that the next window does not wait for a look at the lock.
         self._threads.submit(self._gate.refresh)
         began = self._clock.monotonic()
         try:
@@ -269,7 +268,7 @@ class Pipeline:
         self._ended([self._handler.complete(prepared, spoken)], [prepared.job])
 
     def _failed_together(self, batch: Sequence[Task], error: Exception) -> None:
-        """Of several jobs one may be to blame: each is tried once more, alone."""
+        """Retry each job alone: one of them may be the cause."""
         jobs = [job for task in batch for job in task.jobs]
         if len(jobs) == 1:
             self._failed(jobs, error)
@@ -286,10 +285,10 @@ class Pipeline:
             self._break()
 
     def _broken_by(self, jobs: Sequence[QueuedJob], error: TranscriberBrokenError) -> None:
-        """The jobs that the model had when it broke go back; one that it had alone may be what breaks it each time.
+        """Release the jobs that the model had when it broke, or dead-letter one that it had alone too often.
 
-        The model has heard its self-test in this process. Without an end such a job would break process after process,
-        until SQS took it away with no reason.
+        The model passed its self-test in this process, so such a job may be the cause. It would break one process after
+        the other, until SQS moved it to the dead-letter queue without a reason.
         """
         if len(jobs) > 1 or jobs[0].prepared.message.receive_count < self._settings.max_receives:
             self._hand_back(jobs)
@@ -299,14 +298,14 @@ class Pipeline:
         )
 
     def _break(self) -> None:
-        """The process has to end: nothing begins any more, and what is in hand goes back."""
+        """Begin no further work, and release what is in flight: the process has to end."""
         self._gate.close()
         with self._changed:
             self._broken = True
             self._changed.notify_all()
 
     def _on_defect(self) -> None:
-        """A stage or a step is gone, and with it what it held: that comes back when its leases end."""
+        """A stage or step raised. The messages that it held come back when their leases end."""
         self._defective = True
         self._break()
 
@@ -315,7 +314,7 @@ class Pipeline:
         self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
 
     def _ended(self, records: Sequence[JobRecord | None], jobs: Sequence[ChunkJob] = ()) -> None:
-        # Before they leave the count: who sees the pipeline idle finds the results of all its jobs.
+        # Before the messages leave the count, so that an idle pipeline has all its results in the queue.
         now = self._clock.now()
         for record in records:
             if record:
@@ -329,5 +328,5 @@ def _place(message: Message, bucket: str) -> ChunkRef | None:
     try:
         job = parse_job(message.body, bucket=bucket)
     except PermanentJobError:
-        return None  # which its preparation will find, too
+        return None  # `prepare` dead-letters it
     return ChunkRef(job.session_path, int(job.chunk))

@@ -1,7 +1,6 @@
-"""The worker's process: builds all its parts from the settings, and runs until the work is done.
+"""The worker's process: wires its parts from the settings, and owns signals, exit codes and the end of a hung process.
 
-It wires and owns the process: signals, exit codes, what still has to be said when a job hangs. It decides nothing about
-jobs, and does not know which model hears; that is handed in.
+The model is passed in, so that tests can bring their own.
 """
 
 import os
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# EX_TEMPFAIL of sysexits.h: the service manager starts the worker afresh.
+# EX_TEMPFAIL of sysexits.h: the service manager restarts the worker.
 _EXIT_START_AFRESH = 75
 _ALIVE_FILE_SECONDS = 10.0
 
@@ -102,14 +101,13 @@ def work(
     """Be a worker until the instance is stopped or the process is asked to end. Call it in the main thread.
 
     Args:
-        load: loads the model that settings name, and raises `ConfigurationError` when there is none that works here.
-        until_empty: end when the queue stays empty, also where no instance is stopped.
-        alive_file: is touched every ten seconds while the worker gets on.
+        load: loads the model that the settings name; raises `ConfigurationError` when none works here.
+        until_empty: end when the queue stays empty, even if no instance is stopped.
+        alive_file: touched every ten seconds while the worker makes progress.
 
     Raises:
-        SystemExit: with 75 when a job hung, the model is broken or AWS refuses the worker: a fresh process should be
-            started.
-        ScribefleetError: there is no model that works.
+        SystemExit: with 75, for a restart, when a job hung, the model is broken or AWS refuses the worker.
+        ScribefleetError: no model works.
     """
     manager = ServiceManager.from_environment(os.environ)
     stop = StopRequest(clock, settings.drain_seconds)
@@ -126,7 +124,7 @@ def work(
     gate = Gate(lock_reader(s3, settings, clock), stop, clock)
     instance = host_instance(identity, settings, clock) if identity else None
     reporter = Reporter(settings, clock, s3, services.retrier, notifier, gate, instance, _metrics(settings, clock))
-    # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
+    # Heartbeats begin before the model loads: without them the instance would look as if it had failed to boot.
     with heart.running(), leases.running(), watching(metadata if identity else None, stop, clock):
         try:
             models = _load_models(settings, load, clock, reporter)
@@ -140,7 +138,7 @@ def work(
                 worker.run(until_empty=until_empty)
             manager.stopping()
         except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
-            # Of AWS's errors those reach this that no waiting helps against, such as credentials that have run out.
+            # Only AWS errors that no waiting helps against arrive here, such as expired credentials.
             log.error("worker_broken", error=str(error))
             sys.exit(_EXIT_START_AFRESH)
 
@@ -158,17 +156,17 @@ def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Pat
 
 
 def _metrics(settings: Settings, clock: Clock) -> WorkerMetrics | None:
-    """Only for a log that machines read: `json` is what the template sets where CloudWatch takes the log in."""
+    """Metrics for a log in JSON, which the template sets where CloudWatch reads the log; otherwise none."""
     if settings.log_format != "json":
         return None
     return WorkerMetrics(settings.fleet_name, clock, lambda line: write_line(line, sys.stdout))
 
 
 def _load_models(settings: Settings, load: Load, clock: Clock, reporter: Reporter) -> Models:
-    """Ready to hear: a model that loads and hears nothing would turn every recording into silence.
+    """Load and test the model: one that loads and hears nothing would turn every recording into silence.
 
     Raises:
-        ScribefleetError: there is no model that works; the run is reported as failed.
+        ScribefleetError: no model works; the run is reported as failed.
     """
     try:
         models = Models(settings, load)

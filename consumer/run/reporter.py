@@ -1,7 +1,6 @@
-"""Keeps the record of a worker's run, and writes its report at the run's end, however that comes.
+"""Keeps the record of a worker's run, writes its report at the end, and sends notifications.
 
-A report tells of work that is done: one that cannot be written, or told of, is logged and keeps no GPU running. When a
-run ends is `consumer.run.loop`'s business.
+A report that cannot be written or announced is logged, and keeps no GPU running.
 """
 
 import threading
@@ -37,7 +36,7 @@ log = structlog.get_logger()
 
 
 class _Pending(WireModel):
-    """What a report repeats of pending-jobs.json."""
+    """The counts in pending-jobs.json that a report repeats."""
 
     total_sessions: int
     total_missing_chunks: int
@@ -45,16 +44,16 @@ class _Pending(WireModel):
 
 
 class Reporter:
-    """One worker's reports.
+    """One worker's records and reports.
 
-    The loop's thread alone uses it, until a job hangs: then another one reports the run, and may find the loop at it.
+    Used by the loop's thread. The lock is for the one exception: when a job hangs, another thread writes the report.
 
     Args:
-        instance: absent when the host is no EC2 instance.
-        metrics: absent where nobody reads metrics from the log.
+        instance: `None` when the host is no EC2 instance.
+        metrics: `None` where nobody reads metrics from the log.
 
     Attributes:
-        record: of the run under way, the first of which begins with loading the model.
+        record: of the current run; the first one begins with loading the model.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Reporter:
         return repeating(self._notices.tell, _NOTICE_INTERVAL_SECONDS, "dead letters")
 
     def becomes(self, phase: Phase) -> None:
-        """The worker is in another phase now."""
+        """Record that the worker is in this phase from now on."""
         now = self._clock.now()
         with self._mutex:
             self.record.timeline.becomes(phase, now)
@@ -96,7 +95,7 @@ class Reporter:
                 self.record.draining_since = now
 
     def count(self, results: "SimpleQueue[Result]") -> list[JobRecord]:
-        """Count the results that stand in a queue; returns the records of the jobs among them."""
+        """Count the results in a queue; returns the records of the jobs among them."""
         counted: list[JobRecord] = []
         with self._mutex:
             for result in drain(results):
@@ -127,16 +126,16 @@ class Reporter:
                 self._metrics.say(work_seconds)
 
     def report(self, ending: Ending, why: str | None = None) -> bool:
-        """Write the run's report and begin the record of the next run; returns whether the instance is owned.
+        """Write the run's report and begin the next run's record; returns whether the instance is owned.
 
         Args:
-            why: for people, of a run that did not simply end.
+            why: the run did not simply end, for people.
         """
         run = self._instance.run() if self._instance else None
         owned = bool(run and run.owned)
         with self._mutex:
-            # An instance that someone else keeps running, or that cannot be stopped, polls for days: after the first
-            # report only what was done since is worth another.
+            # An instance that someone else keeps running, or that cannot be stopped, polls for days. After its first
+            # report it writes another one only if it has done something since.
             if self.record.jobs or (owned and not self._reported):
                 self._finish(ending, why, run)
         return owned
@@ -157,12 +156,12 @@ class Reporter:
         report = self._write(end)
         self.record = RunRecord.begun(now, "idle")
         self._reported = True
-        # Told of when all is written: a topic that does not answer must not take the time that the report needs.
+        # After the report is written, since a topic that does not answer would take the time for it.
         self._notices.tell()
         self._notifier.notify(run_ended(report, crashed=ending == "crashed"))
 
     def _write(self, end: RunEnd) -> BatchReport:
-        """The report, without a name where it could not be written."""
+        """Write the report; returns it, without a name if it could not be written."""
         record, bucket = self.record, self._settings.bucket
         report = batch_report(record, end)
         try:
@@ -175,7 +174,7 @@ class Reporter:
 
 
 def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
-    """The counts of the newest scan; zeros when there is none to read."""
+    """The counts of the newest scan; zeros if they cannot be read."""
     try:
         body = s3.get_object(Bucket=bucket, Key=PENDING_JOBS_KEY)["Body"].read()
         scan = _Pending.model_validate_json(body)
@@ -191,15 +190,14 @@ def _newest_scan(s3: "S3Client", bucket: str) -> ScanCounts:
 
 
 _NOTICE_INTERVAL_SECONDS: Final = 60.0
-# As many as a message names the reasons of at most; beyond it the alarm has long rung.
+# No notification names more reasons, and long before that the alarm rings.
 _MAX_KEPT: Final = 10_000
 
 
 class DeadLetterNotices:
-    """Collects dead letters and reports them in batches: a broken session has thousands. Safe to share by threads.
+    """Collects dead letters and sends them in batches: a broken session has thousands. Safe to share by threads.
 
-    It does not see the dead letters that SQS makes by itself, when a worker dies with a message again and again; the
-    alarm on the dead-letter queue does.
+    Messages that SQS itself moves to the dead-letter queue are not among them; the alarm on that queue sees those.
     """
 
     def __init__(self, notifier: Notifier) -> None:
@@ -207,12 +205,12 @@ class DeadLetterNotices:
         self._letters: SimpleQueue[ReportError] = SimpleQueue()
 
     def add(self, letter: ReportError) -> None:
-        """One more job went to the dead-letter queue."""
+        """Add a job that went to the dead-letter queue."""
         if self._letters.qsize() < _MAX_KEPT:
             self._letters.put(letter)
 
     def tell(self) -> None:
-        """Tell of those that were gathered, if any; what could not be told is tried again with the next ones."""
+        """Send a notification of those collected, if any. If that fails, they are kept for the next one."""
         letters = list(drain(self._letters))
         if letters and not self._notifier.notify(dead_letters(letters)):
             for letter in letters:

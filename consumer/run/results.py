@@ -1,4 +1,4 @@
-"""Carries what the pipeline's threads did to the one thread that counts it, so that nobody counts under a lock."""
+"""What the pipeline's threads put into a queue for the loop, which counts it without holding them up."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True)
 class ModelWorked:
-    """The model was at work for some time that no other result covers."""
+    """The model was at work; time in which windows overlap is in one result only."""
 
     seconds: float
 
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 
 def drain(queue: "SimpleQueue[Item]") -> Iterator[Item]:
-    """Take what stands in a queue. Of several threads that drain it, each gets other items."""
+    """Take all items from a queue. Several threads may do so at the same time: each item goes to one of them."""
     while True:
         try:
             yield queue.get_nowait()
