@@ -40,7 +40,7 @@ class WorkerMetrics:
         """Whether the last line is a minute old."""
         return self._clock.monotonic() - self._last_line >= _INTERVAL_SECONDS
 
-    def say(self, work_seconds: float) -> None:
+    def write(self, work_seconds: float) -> None:
         """Write a line with the sums since the last one.
 
         Args:

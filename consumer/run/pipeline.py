@@ -64,7 +64,7 @@ class Pipeline:
         self._gate = gate
         self._stop = stop
         self._settings = settings
-        self._chooser = WindowSelector.from_settings(settings)
+        self._selector = WindowSelector.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
         self.results: SimpleQueue[Result] = SimpleQueue()
         self.meter = BusyMeter(clock, lambda seconds: self.results.put(ModelWorked(seconds)))
@@ -85,7 +85,7 @@ class Pipeline:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Work for as long as the block lasts. Its end waits for jobs in flight, and releases them if it raised."""
-        tasks = TaskMaker(self._chooser, self._audio, self._hints, self._settings.language, self._threads.pool)
+        tasks = TaskMaker(self._selector, self._audio, self._hints, self._settings.language, self._threads.pool)
         self._threads.start("plan", self._plan_windows, tasks)
         for _ in range(self._models.default.parallel):
             self._threads.start("transcribe", self._transcribe_windows)
@@ -193,7 +193,7 @@ class Pipeline:
             while not self._finished():
                 settled = self._settled or self._closing or not self._in_flight.room()
                 preparing = [place for place in self._preparing.values() if place]
-                if jobs := self._chooser.jobs(self._waiting, preparing, settled=settled):
+                if jobs := self._selector.jobs(self._waiting, preparing, settled=settled):
                     self._waiting = [each for each in self._waiting if each not in jobs]
                     return jobs
                 self._changed.wait()

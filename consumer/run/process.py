@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # EX_TEMPFAIL of sysexits.h: the service manager restarts the worker.
-_EXIT_START_AFRESH = 75
+_EXIT_RESTART = 75
 _ALIVE_FILE_SECONDS = 10.0
 
 
@@ -117,7 +117,7 @@ def work(
     identity = metadata.identity() if metadata else None
     worker_id = identity.instance_id if identity else f"{socket.gethostname()}-{os.getpid()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    hang = HangHandler(_EXIT_START_AFRESH)
+    hang = HangHandler(_EXIT_RESTART)
     services = _Services.of_process(settings, clock, on_hung=hang.end_process)
     s3, leases, notifier = services.s3, services.leases, services.notifier
     heart = HeartbeatSender(services.ledger, worker_id, clock, settings.heartbeat_seconds)
@@ -140,7 +140,7 @@ def work(
         except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
             # Only AWS errors that no waiting helps against arrive here, such as expired credentials.
             log.error("worker_broken", error=str(error))
-            sys.exit(_EXIT_START_AFRESH)
+            sys.exit(_EXIT_RESTART)
 
 
 def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Path | None) -> Watchdog:

@@ -82,7 +82,7 @@ class Reporter:
 
     def sending_notices(self) -> AbstractContextManager[None]:
         """Send notices of dead letters in the background for as long as the block lasts."""
-        return repeating(self._notices.tell, _NOTICE_INTERVAL_SECONDS, "dead letters")
+        return repeating(self._notices.send, _NOTICE_INTERVAL_SECONDS, "dead letters")
 
     def becomes(self, phase: Phase) -> None:
         """Record that the worker is in this phase from now on."""
@@ -123,7 +123,7 @@ class Reporter:
         """
         with self._mutex:
             if self._metrics and (at_once or self._metrics.due):
-                self._metrics.say(work_seconds)
+                self._metrics.write(work_seconds)
 
     def report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report and begin the next run's record; returns whether the instance is owned.
@@ -157,7 +157,7 @@ class Reporter:
         self.record = RunRecord.begun(now, "idle")
         self._reported = True
         # After the report is written, since a topic that does not answer would take the time for it.
-        self._notices.tell()
+        self._notices.send()
         self._notifier.notify(run_ended(report, crashed=ending == "crashed"))
 
     def _write(self, end: RunEnd) -> BatchReport:
@@ -209,7 +209,7 @@ class DeadLetterNotices:
         if self._letters.qsize() < _MAX_KEPT:
             self._letters.put(letter)
 
-    def tell(self) -> None:
+    def send(self) -> None:
         """Send a notification of those collected, if any. If that fails, they are kept for the next one."""
         letters = list(drain(self._letters))
         if letters and not self._notifier.notify(dead_letters(letters)):

@@ -32,10 +32,10 @@ def test_a_line_tells_what_was_done_since_the_one_before(clock: "FakeClock") -> 
     metrics.ended(JobRecord(None, "failed"))
     metrics.ended(JobRecord(None, "skipped"))
     clock.advance(60)
-    metrics.say(15)
+    metrics.write(15)
     metrics.ended(JobRecord(None, "failed"))
     clock.advance(60)
-    metrics.say(75)
+    metrics.write(75)
     assert [said(line) for line in lines] == [
         {"JobsCompleted": 2, "JobsFailed": 1, "AudioSeconds": 9.5, "BusyFraction": 0.25},
         {"JobsCompleted": 0, "JobsFailed": 1, "AudioSeconds": 0, "BusyFraction": 1},
@@ -48,7 +48,7 @@ def test_a_line_is_due_a_minute_after_the_one_before(clock: "FakeClock") -> None
     early = metrics.due
     clock.advance(1)
     in_time = metrics.due
-    metrics.say(0)
+    metrics.write(0)
     assert (early, in_time, metrics.due) == (False, True, False)
 
 
@@ -56,7 +56,7 @@ def test_the_fleet_is_the_only_dimension_and_nothing_else_is_told(clock: "FakeCl
     lines: list[Any] = []
     metrics = WorkerMetrics("blue", clock, lines.append)
     clock.advance(60)
-    metrics.say(0)
+    metrics.write(0)
     (line,) = lines
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Fleet"]]
     assert set(line) - set(said(line)) == {"_aws", "Fleet"}
@@ -66,7 +66,7 @@ def test_the_fleet_is_the_only_dimension_and_nothing_else_is_told(clock: "FakeCl
 def test_two_lines_at_one_moment_tell_no_fraction_of_no_time(clock: "FakeClock") -> None:
     lines: list[Any] = []
     metrics = WorkerMetrics("blue", clock, lines.append)
-    metrics.say(0)
+    metrics.write(0)
     assert set(said(lines[0])) == {"JobsCompleted", "JobsFailed", "AudioSeconds"}
 
 
@@ -106,6 +106,6 @@ def test_the_lines_go_to_standard_output_only_where_the_log_is_for_machines(
     settings = cloud.settings_with(log_format=log_format, fleet_name="blue")
     metrics = consumer.run.process._metrics(settings, clock)
     if metrics:
-        metrics.say(0)
+        metrics.write(0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["Fleet"] for line in lines] == ["blue"] * written

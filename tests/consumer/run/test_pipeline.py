@@ -120,6 +120,19 @@ def test_a_broken_gap_between_two_others_is_dead_lettered_and_those_are_filled(c
     assert [seconds(speech) for speech in one.transcriber.windows] == [5.0, 5.0]
 
 
+def test_the_next_poll_waits_unless_the_last_one_brought_messages(crew: "MakeCrew") -> None:
+    one = crew()
+    queue(one, [2])
+    with one.pipeline.running():
+        at_first = one.pipeline.intake()
+        one.pipeline.accept(one.pipeline.receive(10, wait=False))
+        after_messages = one.pipeline.intake()
+        one.pipeline.accept([])
+        after_none = one.pipeline.intake()
+    assert [each.long_poll for each in (at_first, after_messages, after_none)] == [True, False, True]
+    assert at_first.idle
+
+
 # --- what the recorder did to the audio
 
 

@@ -181,8 +181,8 @@ def test_dead_letters_that_could_not_be_told_of_come_with_the_next(told: Told) -
     told.refusals = 1
     notices = DeadLetterNotices(told)
     notices.add(letter(1))
-    notices.tell()
+    notices.send()
     notices.add(letter(2))
-    notices.tell()
-    notices.tell()
+    notices.send()
+    notices.send()
     assert [each.facts["count"] for each in told.heard] == [2]
