@@ -1,4 +1,4 @@
-"""The worker as a command: reads the settings and hears with faster-whisper."""
+"""The worker as a command, with faster-whisper as its model."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from shared.settings import load_settings
 @click.option(
     "--alive-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that is touched every ten seconds while the worker gets on, for a container's health check.",
+    help="File to touch every ten seconds while the worker makes progress, for a container's health check.",
 )
 def consume(*, until_empty: bool, alive_file: Path | None) -> None:
     """Transcribe jobs from the queue until it stays empty, then stop this instance.
 
-    Runs on the GPU host. Only an instance that the autoscaler started is stopped; anywhere else the worker keeps
-    polling. SIGTERM and Ctrl-C finish the job in hand if it fits in SCRIBEFLEET_DRAIN_SECONDS, hand back the rest and
-    write the report; a second one hands back at once.
+    Runs on the GPU host. It stops only an instance that the autoscaler started; anywhere else it keeps polling.
+    SIGTERM and Ctrl-C finish the current job if it fits in SCRIBEFLEET_DRAIN_SECONDS, release the other ones and
+    write the report; a second one releases everything at once.
 
-    As a systemd service of type notify it says when it is ready, and feeds the watchdog only while it gets on.
+    As a systemd service of type notify it reports when it is ready, and feeds the watchdog while it makes progress.
 
     Exit codes: 0 done or asked to stop, 1 an error, 2 wrong use or a wrong setting, 75 a job hung or the model is
-    broken: start afresh.
+    broken: restart it.
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)

@@ -1,18 +1,17 @@
-"""The life of one job, step by step: prepare it, publish what was heard, or say where it went instead.
+"""The life of one job, step by step: receive, prepare, publish the transcript, or retry, release or dead-letter it.
 
-Order decides that nothing is lost: the message is deleted last, after its transcript is readable in S3 or after it
-is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time; which
-step runs when is `consumer.run.pipeline`'s business.
+The order of steps keeps jobs from being lost: a message is deleted last, when its transcript is readable in S3 or the
+message is on the dead-letter queue with its reason. Steps of different jobs run in different threads at the same time;
+`consumer.run.pipeline` decides which runs when.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from consumer.jobs.breaker import Breaker
+from consumer.jobs.breaker import ReceiveBreaker
 from consumer.jobs.leases import LeaseKeeper
 from consumer.jobs.publish import existing_transcript, publish
 from consumer.jobs.queue import JobQueue
@@ -24,7 +23,6 @@ from shared.clock import Clock, iso
 from shared.errors import AWS_ERRORS, LeaseLostError, PermanentJobError, TransientError, cause_of, is_outage
 from shared.formats.messages import ChunkJob, parse_job
 from shared.formats.transcripts import ChunkTranscript
-from shared.reporting.notify import Notifier, nobody
 from shared.reporting.reports import ReportError
 from shared.settings import Settings
 from shared.state.ledger import Ledger
@@ -34,76 +32,95 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Three unexpected errors in a row are no longer one bad input.
+# Three unexpected errors in a row have another cause than one bad input.
 _MAX_UNEXPECTED = 3
 _LONGEST_BACKOFF_SECONDS = 900
 
 
 @dataclass(slots=True)
 class JobHandler:
-    """The steps of a job. Each of those that end one returns what became of it, for the run's report.
+    """The steps of a job. A step that ends it returns a record for the run's report.
 
-    `None` stands for a job that went back to the queue or to another worker.
-
-    Attributes:
-        breaker: knows of jobs that AWS failed; who receives asks it.
+    It returns `None` for a job that went back to the queue or belongs to another worker by now.
     """
 
-    worker_id: str
-    settings: Settings
-    clock: Clock
-    s3: "S3Client"
-    queue: JobQueue
-    leases: LeaseKeeper
-    ledger: Ledger
-    audio: SessionAudio
-    retrier: Retrier
-    notifier: Notifier = field(default_factory=nobody)
-    breaker: Breaker = field(init=False)
-    _unexpected: int = 0
-    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _worker_id: str
+    _settings: Settings
+    _clock: Clock
+    _s3: "S3Client"
+    _queue: JobQueue
+    _leases: LeaseKeeper
+    _ledger: Ledger
+    _audio: SessionAudio
+    _retrier: Retrier
+    _breaker: ReceiveBreaker = field(init=False)
+    # Names of unexpected errors in a row. Several threads use it; a list's append and clear are atomic.
+    _unexpected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(self.clock)
+        self._breaker = ReceiveBreaker(self._clock)
 
     @property
     def broken(self) -> bool:
-        """Whether job after job fails in ways that nothing here knows: the process should be started afresh."""
-        return self._unexpected >= _MAX_UNEXPECTED
+        """Whether jobs keep failing with unexpected errors, so that the process should be restarted."""
+        return len(self._unexpected) >= _MAX_UNEXPECTED
+
+    def room(self, free: int, *, idle: bool) -> int:
+        """How many of `free` messages may be received: few or none while AWS fails the jobs.
+
+        Args:
+            idle: whether no message is held.
+        """
+        return self._breaker.room(free, idle=idle)
+
+    def receive(self, most: int, *, wait: bool) -> list[Message]:
+        """Receive messages and hold their leases. Raises what boto3 raises.
+
+        Args:
+            wait: for a long poll when there are none.
+        """
+        messages = self._queue.receive(most, wait=wait)
+        # A long poll cannot be taken back: what it brought after a request to stop is held first, then released.
+        self._leases.hold(messages)
+        return messages
 
     def prepare(self, message: Message) -> PreparedJob | JobRecord | None:
-        """Bring a held message to where only the model is missing, or to an end."""
+        """Do all that comes before the model: parse, look for a transcript, fetch and decode. Or end the job."""
         job: ChunkJob | None = None
-        self.leases.begin(message)
+        self._leases.begin(message)
         try:
-            job = parse_job(message.body, bucket=self.settings.bucket)
-            existing = self.retrier(existing_transcript, self.s3, job)
+            job = parse_job(message.body, bucket=self._settings.bucket)
+            existing = self._retrier(existing_transcript, self._s3, job)
             if existing and existing.satisfies(job):
                 return self._done(message, self._skipped(job))
-            if not self.ledger.processing(job, self.worker_id, message.receive_count):
+            if not self._ledger.processing(job, self._worker_id, message.receive_count):
                 return self._done(message, self._cancelled(job))
-            prepared = PreparedJob(message, job, existing, self.audio.of(job))
+            prepared = PreparedJob(message, job, existing, self._audio.of(job))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
-        self.leases.pause(message)
+        self._leases.pause(message)
         return prepared
 
+    def begin(self, prepared: PreparedJob) -> None:
+        """The model begins with a job: its deadline runs from now."""
+        self._leases.begin(prepared.message)
+
     def complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> JobRecord | None:
-        """Publish what was heard, then delete the message."""
+        """Publish the transcript, then delete the message."""
         message, job = prepared.message, prepared.job
         try:
-            self.leases.check(message)
+            self._leases.check(message)
             transcript = self._transcript(prepared, spoken)
-            if not self.retrier(publish, self.s3, job, transcript, prepared.existing):
+            if not self._retrier(publish, self._s3, job, transcript, prepared.existing):
                 return self._done(message, self._skipped(job))
-            self.ledger.finished(job, "completed")
+            self._ledger.finished(job, "completed")
             log.info("chunk_transcribed", **names(job), audio_seconds=transcript.duration, words=transcript.word_count)
             return self._done(message, JobRecord(job, "completed", audio_seconds=prepared.audio.seconds))
         except Exception as error:  # noqa: BLE001 - `failed` logs what it does not know
             return self.failed(message, job, error)
 
     def failed(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        """Do with a job what its error calls for; `job` is absent when the message is none."""
+        """End or retry a job as its error asks for; `job` is `None` when the message could not be parsed."""
         match error:
             case PermanentJobError():
                 return self._dead_letter(message, job, error)
@@ -111,51 +128,49 @@ class JobHandler:
                 self._release(message, job, "aborted: the worker was asked to stop", seconds=0)
                 return None
             case LeaseLostError():
-                # Another worker may have the job: whatever is known here is too late to be of use.
-                self.leases.drop([message])
+                # Another worker may have the job by now, so nothing is published here.
+                self._leases.drop([message])
                 log.warning("lease_lost_result_dropped", message_id=message.message_id)
                 return None
         if not isinstance(error, (TransientError, *AWS_ERRORS)):
             log.error("job_failed_unexpectedly", error=type(error).__name__, exc_info=error)
-            with self._counting:
-                self._unexpected += 1
+            self._unexpected.append(type(error).__name__)
         return self._retry_later(message, job, error)
 
     def release(self, messages: list[Message], *, seconds: int = 0) -> None:
-        """Let others have the messages, in `seconds`. When SQS is away they come back as their leases end."""
+        """Make messages visible again in `seconds`. If SQS is away, they come back when their leases end."""
         if not messages:
             return
-        self.leases.drop(messages)
+        self._leases.drop(messages)
         try:
-            self.retrier(self.queue.set_visibility, messages, seconds)
+            self._retrier(self._queue.set_visibility, messages, seconds)
         except AWS_ERRORS as error:
             log.warning("jobs_not_given_back", jobs=len(messages), error=cause_of(error))
             return
         log.info("jobs_given_back", jobs=len(messages), for_seconds=seconds)
 
     def hand_back(self, jobs: Sequence[PreparedJob]) -> None:
-        """Let others have jobs that no window was made of, at once."""
+        """Release jobs that the model has not heard, at once."""
         self.release([each.message for each in jobs])
         for each in jobs:
-            self.ledger.handed_back(each.job, "the worker holds still or ends")
+            self._ledger.handed_back(each.job, "the worker holds still or ends")
 
-    # --- the ways in which a job ends
+    # --- how a job ends
 
     def _done(self, message: Message, record: JobRecord) -> JobRecord:
-        self.leases.drop([message])
-        self.retrier(self.queue.delete, message)
-        self.breaker.worked()
-        with self._counting:
-            self._unexpected = 0
+        self._leases.drop([message])
+        self._retrier(self._queue.delete, message)
+        self._breaker.worked()
+        self._unexpected.clear()
         return record
 
     def _skipped(self, job: ChunkJob) -> JobRecord:
-        self.ledger.finished(job, "skipped")
+        self._ledger.finished(job, "skipped")
         log.info("chunk_skipped", **names(job), why="its transcript exists")
         return JobRecord(job, "skipped")
 
     def _cancelled(self, job: ChunkJob) -> JobRecord:
-        self.ledger.dropped(job)
+        self._ledger.dropped(job)
         log.info("chunk_skipped", **names(job), why="it was cancelled")
         return JobRecord(job, "skipped")
 
@@ -175,7 +190,7 @@ class JobHandler:
             segment_count=len(segments),
             word_count=sum(len(segment.words) for segment in segments),
             text=" ".join(segment.text for segment in segments),
-            uploaded_at=iso(self.clock.now()),
+            uploaded_at=iso(self._clock.now()),
             partial_audio=audio.partial,
             suppressed=spoken.heard.suppressed,
             beside=spoken.heard.beside,
@@ -185,17 +200,17 @@ class JobHandler:
     def _dead_letter(self, message: Message, job: ChunkJob | None, error: PermanentJobError) -> JobRecord | None:
         log.warning("job_dead_lettered", **names(job), reason=error.reason, detail=error.detail)
         try:
-            # Still held: these tries can outlast a lease, and whoever got the message then would send a second letter.
-            self.retrier(self.queue.dead_letter, message, error, self.worker_id)
-            self.leases.drop([message])
-            self.retrier(self.queue.delete, message)
+            # The lease is kept: retries can outlast it, and the next receiver would send a second dead letter.
+            self._retrier(self._queue.dead_letter, message, error, self._worker_id)
+            self._leases.drop([message])
+            self._retrier(self._queue.delete, message)
         except AWS_ERRORS as away:
-            self.leases.drop([message])
-            # Still on its queue, so not lost: it comes back when the lease ends and is dead-lettered then.
+            self._leases.drop([message])
+            # The message is still on its queue: it comes back when the lease ends, and is dead-lettered then.
             log.error("dead_letter_failed", error=cause_of(away))
             return None
         if job:
-            self.ledger.finished(job, "failed", error=str(error))
+            self._ledger.finished(job, "failed", error=str(error))
         return JobRecord(
             job,
             "failed",
@@ -208,17 +223,17 @@ class JobHandler:
         )
 
     def _retry_later(self, message: Message, job: ChunkJob | None, error: Exception) -> JobRecord | None:
-        """Redelivery with growing delay, then the dead-letter queue, but not for what is AWS's fault alone."""
+        """Redeliver with a growing delay, and at `max_receives` dead-letter, but never for an outage."""
         what = cause_of(error)
         outage = is_outage(error)
         if job and outage:
-            self.breaker.failed(lambda: existing_transcript(self.s3, job))
-        if message.receive_count >= self.settings.max_receives and not outage:
+            self._breaker.failed(lambda: existing_transcript(self._s3, job))
+        if message.receive_count >= self._settings.max_receives and not outage:
             exhausted = PermanentJobError(
                 "attempts-exhausted", f"failed {message.receive_count} times, last with {what}"
             )
             return self._dead_letter(message, job, exhausted)
-        backoff = self.settings.retry_backoff_seconds * 2 ** (message.receive_count - 1)
+        backoff = self._settings.retry_backoff_seconds * 2 ** (message.receive_count - 1)
         log.warning("job_will_be_retried", error=what, in_seconds=min(backoff, _LONGEST_BACKOFF_SECONDS))
         self._release(message, job, what, seconds=int(min(backoff, _LONGEST_BACKOFF_SECONDS)))
         return None
@@ -226,9 +241,9 @@ class JobHandler:
     def _release(self, message: Message, job: ChunkJob | None, why: str, *, seconds: int) -> None:
         self.release([message], seconds=seconds)
         if job:
-            self.ledger.handed_back(job, why)
+            self._ledger.handed_back(job, why)
 
 
 def names(job: ChunkJob | None) -> dict[str, str]:
-    """How logs name a job."""
+    """The fields by which log events name a job."""
     return {"session": job.session_id, "chunk": job.chunk} if job else {}

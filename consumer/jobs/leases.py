@@ -1,7 +1,7 @@
-"""The one place that owns leases: extends them while jobs are in hand, and knows which ones are lost.
+"""Owns the leases (visibility timeouts) of messages in flight: extends them, and notices when one is lost.
 
-Every job in hand is extended every third of the visibility timeout, but not for ever: a job beyond its deadline
-hangs (a stuck GPU call cannot be interrupted), so its lease is left to run out and the process is told to end.
+Each lease is extended every third of its length, but not for ever: a job beyond its deadline hangs, and a stuck GPU
+call cannot be interrupted. Its lease is left to expire, and the process is asked to end.
 """
 
 import threading
@@ -30,10 +30,10 @@ class _Lease:
 
 
 class LeaseKeeper:
-    """The leases of all messages in hand.
+    """The leases of all messages in flight. Safe to share by threads.
 
     Args:
-        on_hung: called once, from the keeper's thread, when a job has outlived its deadline.
+        on_hung: called from the keeper's thread when a job has exceeded its deadline.
     """
 
     def __init__(self, queue: JobQueue, settings: Settings, clock: Clock, on_hung: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ class LeaseKeeper:
         self._mutex = threading.Lock()
 
     def running(self) -> AbstractContextManager[None]:
-        """Extends leases in the background for as long as the block lasts."""
+        """Extend leases in the background for as long as the block lasts."""
         return repeating(self.extend_all, self._seconds / 3, "leases")
 
     def hold(self, messages: Sequence[Message]) -> None:
@@ -56,27 +56,27 @@ class LeaseKeeper:
                 self._leases[message.receipt_handle] = _Lease(message, message.received_at + self._seconds)
 
     def drop(self, messages: Sequence[Message]) -> None:
-        """Stop extending, before the messages are deleted or given back."""
+        """Stop extending leases, before their messages are deleted or released."""
         with self._mutex:
             for message in messages:
                 self._leases.pop(message.receipt_handle, None)
 
     def begin(self, message: Message) -> None:
-        """A step of the work on a held message begins: its deadline runs from now."""
+        """Start the deadline of a held message: a step of its work begins."""
         with self._mutex:
             self._leases[message.receipt_handle].begun_at = self._clock.monotonic()
 
     def pause(self, message: Message) -> None:
-        """Nobody works on the message for now: it is still held, and its deadline does not run."""
+        """Stop the deadline of a held message: nobody works on it for now."""
         with self._mutex:
             if lease := self._leases.get(message.receipt_handle):
                 lease.begun_at = None
 
     def check(self, message: Message) -> None:
-        """Make sure that the message still is ours.
+        """Check that the message is still ours.
 
         Raises:
-            LeaseLostError: it is not, so another worker may have it by now.
+            LeaseLostError: it is not, and another worker may have it by now.
         """
         with self._mutex:
             lease = self._leases.get(message.receipt_handle)
@@ -84,18 +84,17 @@ class LeaseKeeper:
                 raise LeaseLostError("the lease on the job has run out")
 
     def oldest_beginning(self) -> float | None:
-        """When the step that has been at work the longest began, on the monotonic clock; `None` when none is.
+        """When the longest-running step began, on the monotonic clock; `None` when none is running.
 
-        Takes no lock, as the keeper's thread may hold it during a call that hangs; making the list is one step of the
-        interpreter.
+        Takes no lock, since the keeper's thread may hold it in a call that hangs. Making the list is atomic.
         """
         begun = [lease.begun_at for lease in list(self._leases.values())]
         return min((moment for moment in begun if moment is not None), default=None)
 
     def extend_all(self) -> None:
-        """Extend every lease that is not lost and whose job does not hang. Called by the keeper's thread."""
+        """Extend every lease, but for lost ones and those of jobs that hang. Called by the keeper's thread."""
         now = self._clock.monotonic()
-        # Held during the call too: a lease that is dropped and given back meanwhile must not be extended after that.
+        # Held during the call too: a message that is released meanwhile would be hidden again by a late extension.
         with self._mutex:
             hung = [lease for lease in self._leases.values() if self._hangs(lease, now)]
             self._extend([lease for lease in self._leases.values() if not lease.lost and lease not in hung], now)
@@ -112,7 +111,7 @@ class LeaseKeeper:
         try:
             refused = self._queue.set_visibility([lease.message for lease in leases], self._seconds)
         except AWS_ERRORS as error:
-            # Not lost yet: the next try may come in time, and `check` knows when the old lease ends.
+            # Not lost yet: the next try may be in time, and `check` compares with the end of the old lease.
             log.warning("leases_not_extended", error=type(error).__name__, jobs=len(leases))
             return
         for lease in leases:

@@ -1,4 +1,4 @@
-"""Reads and writes chunk transcripts in S3, so that of two workers with one job exactly one result stands."""
+"""Conditional reads and writes of chunk transcripts in S3: of two workers with the same job one result is kept."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """The transcript that stands in S3 when a job begins."""
+    """The transcript that is in S3 when a job begins."""
 
     etag: str
     written_at: datetime
@@ -23,8 +23,8 @@ class Existing:
     def satisfies(self, job: ChunkJob) -> bool:
         """Whether the job has nothing left to do.
 
-        A forced job replaces what stood when it was queued; what was written later is its own result, from an
-        earlier delivery of the same message. S3 stamps whole seconds, so a tie counts as earlier.
+        A forced job replaces the transcript that was there when it was queued. A later one is its own result, from an
+        earlier delivery of the same message. S3's times are in whole seconds, so a tie counts as earlier.
         """
         return not job.force or self.written_at > job.enqueued_at
 
@@ -41,21 +41,22 @@ def existing_transcript(s3: "S3Client", job: ChunkJob) -> Existing | None:
 
 
 def publish(s3: "S3Client", job: ChunkJob, transcript: ChunkTranscript, replaces: Existing | None) -> bool:
-    """Write the transcript if nothing has changed since `replaces` was looked up.
+    """Write the transcript if nothing has changed since `replaces` was read.
 
     Returns:
-        False when another writer was faster: its result stands.
+        False when another writer was faster: its result is kept.
 
     Raises:
-        TransientError: S3 refused the write, and nothing stands: what stood was deleted meanwhile. Else what boto3
-            raises.
+        TransientError: S3 refused the write though there is no transcript: the old one was deleted meanwhile.
+
+    Also raises what boto3 raises.
     """
     body = transcript.to_json().encode()
     if replaces is None:
         written = put_if_absent(s3, job.bucket, job.transcript_key, body, "application/json")
     else:
         written = put_if_unchanged(s3, job.bucket, job.transcript_key, body, "application/json", replaces.etag)
-    # The job's message is deleted next: by its own look, not by what a refusal suggests, the transcript is there.
+    # The job's message is deleted next, so the transcript must really be there; a refused write is no proof of it.
     if not written and existing_transcript(s3, job) is None:
-        raise TransientError("the write was refused, and no transcript stands")
+        raise TransientError("the write was refused, and there is no transcript")
     return written

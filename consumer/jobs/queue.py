@@ -1,7 +1,4 @@
-"""The worker's side of the queues: receive, delete, give back, dead-letter.
-
-Only calls and their errors are here. Who holds a job, and for how long, is the lease keeper's business.
-"""
+"""The worker's calls to SQS: receive, delete, change visibility, dead-letter."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,7 +22,7 @@ class JobQueue:
     """Both job queues and their dead-letter queue.
 
     Args:
-        polling: makes the long polls; a client that outlasts them is too patient for a lease that has to be extended.
+        polling: makes the long polls. Its timeouts have to be longer than they may be for extending a lease.
     """
 
     def __init__(self, sqs: "SQSClient", settings: Settings, clock: Clock, polling: "SQSClient | None" = None) -> None:
@@ -35,10 +32,10 @@ class JobQueue:
         self._clock = clock
 
     def receive(self, most: int, *, wait: bool) -> list[Message]:
-        """Up to `most` messages, or `receive_max_jobs` if that is fewer; from the priority queue when it has some.
+        """Receive up to `most` messages (`receive_max_jobs` at most), from the priority queue if it has any.
 
         Args:
-            wait: for a long poll when there are none.
+            wait: whether to wait for messages in a long poll.
 
         Raises what boto3 raises.
         """
@@ -49,14 +46,14 @@ class JobQueue:
         )
 
     def delete(self, message: Message) -> None:
-        """Take the message off its queue for good. Raises what boto3 raises."""
+        """Delete the message. Raises what boto3 raises."""
         self._sqs.delete_message(QueueUrl=message.queue_url, ReceiptHandle=message.receipt_handle)
 
     def dead_letter(self, message: Message, error: PermanentJobError, worker_id: str) -> None:
-        """Put the message on the dead-letter queue with its reason; deleting it from its own comes after.
+        """Send the message to the dead-letter queue with its reason; the caller deletes it afterwards.
 
-        In this order: a crash in between leaves it on both queues, and never on none. In two calls, so that a delete
-        that is tried again makes no second dead letter. Raises what boto3 raises.
+        In this order, so that a crash in between leaves it on both queues rather than on none. In two calls, so that
+        retrying the delete sends no second dead letter. Raises what boto3 raises.
         """
         attributes = {
             "reason": error.reason,
@@ -73,10 +70,10 @@ class JobQueue:
         )
 
     def set_visibility(self, messages: Sequence[Message], seconds: int) -> set[str]:
-        """Let the messages' leases run `seconds` from now; 0 gives them back at once.
+        """Let the messages' leases end `seconds` from now; 0 releases them at once.
 
         Returns:
-            The receipts that SQS refused: their leases are lost. Raises what boto3 raises when a whole call fails.
+            The receipt handles that SQS refused: their leases are lost. Raises what boto3 raises when a call fails.
         """
         refused: set[str] = set()
         for url in {message.queue_url for message in messages}:
@@ -122,5 +119,5 @@ def _string(value: str) -> "MessageAttributeValueTypeDef":
 
 
 def _printable(text: str) -> str:
-    """SQS refuses control characters, which a hostile body can carry into an error's text."""
+    """Replace control characters, which SQS refuses and a hostile body can bring into an error's text."""
     return "".join(character if character.isprintable() else " " for character in text)

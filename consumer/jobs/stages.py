@@ -1,4 +1,4 @@
-"""The stages of a job as values: the message received, the prepared job, what was heard of it, what became of it."""
+"""The stages of a job as values: received message, prepared job, transcription, record of its end."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class Message:
     """A message as received.
 
     Attributes:
-        receipt: this receive's handle; a later receive of the same message has another one.
-        receives: how often the message was received so far, this time included.
-        received_at: the clock's monotonic seconds before the call, from which its lease runs.
+        receipt_handle: of this receive; a later receive of the same message has another one.
+        receive_count: how often the message was received so far, this time included.
+        received_at: the clock's monotonic seconds before the receive; its lease starts then.
     """
 
     queue_url: str
@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedJob:
-    """A job that only the model is missing for. `existing` is the transcript that a forced job replaces."""
+    """A job that is ready for the model. `existing` is the transcript that a forced job replaces."""
 
     message: Message
     job: ChunkJob
@@ -44,10 +44,10 @@ class PreparedJob:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWords:
-    """What was heard in one chunk; times are seconds from its start.
+    """The words of one chunk; times are seconds from its start.
 
     Attributes:
-        beside: the words next to it, where the chunk there is another hearing's.
+        beside: context words around it, on sides where the neighbouring chunk was not part of the same window.
     """
 
     segments: tuple[Segment, ...]
@@ -57,7 +57,7 @@ class ChunkWords:
 
 @dataclass(frozen=True, slots=True)
 class ChunkTranscription:
-    """What was heard in a chunk, and by what; `device` is where the model really ran."""
+    """The model's transcription of a chunk; `device` is where the model really ran."""
 
     heard: ChunkWords
     language: str
@@ -68,7 +68,7 @@ class ChunkTranscription:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One finished job. `job` is absent when the message was none; the audio is in seconds."""
+    """One finished job; `job` is `None` when its message could not be parsed."""
 
     job: ChunkJob | None
     outcome: Outcome

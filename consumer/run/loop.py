@@ -1,40 +1,34 @@
-"""A worker's run from first poll to last: takes jobs while it may, ends the run when the queue stays empty.
+"""The worker's main loop: receives jobs while it may, and ends the run when the queue stays empty.
 
 Shutdown order, and why: announce draining, so that the autoscaler stops counting on this instance; poll once more,
-for a job that came before the announcement; look at the lock again, since a live session may have begun and no
-instance is stopped while it lasts; write the report, which nobody could write later; only then, and only if the lock is
-still free, stop the instance.
+for a job that came before the announcement; look at the lock again, since no instance is stopped during a live
+session; write the report, which nobody could write later; look at the lock once more; stop the instance.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import structlog
 
 from consumer.host.instance import WorkerInstance
-from consumer.jobs.handler import JobHandler
-from consumer.jobs.stages import JobRecord, Message
+from consumer.jobs.stages import Message
 from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.heartbeat import HeartbeatSender
 from consumer.lifecycle.stop_request import StopRequest
-from consumer.model.registry import Models
-from consumer.run.metrics import INTERVAL_SECONDS
 from consumer.run.pipeline import Pipeline
-from consumer.run.record import Ending, RunRecord
-from consumer.run.reporter import NOTICE_INTERVAL_SECONDS, Reporter
+from consumer.run.record import Ending
+from consumer.run.reporter import Reporter
 from consumer.run.session_finisher import SessionFinisher
-from consumer.sessions.hints import SessionHints
-from shared.background import repeating
 from shared.errors import AWS_ERRORS, cause_of, is_retryable
 from shared.formats.heartbeat import WorkerState
 from shared.reporting.timeline import Phase
+from shared.settings import Settings
 
 log = structlog.get_logger()
 
 _QUEUE_AWAY_SECONDS = 5
 _POLL_INTERVAL_SECONDS = 0.5
-# In a row: then it is no moment in which credentials are renewed.
+# In a row. Once or twice may be while credentials are renewed.
 _MAX_REFUSED = 3
 _PHASES: Mapping[WorkerState, Phase] = {
     "starting": "load",
@@ -44,54 +38,55 @@ _PHASES: Mapping[WorkerState, Phase] = {
     "draining": "draining",
 }
 
-# What the loop ends with: a report that is written (the worker stopped its instance, or may end), or one that is not.
+# How the loop ended; `reported` when the report is written already.
 _Ending = Literal["reported"] | Ending
 
 
 class WorkerBrokenError(Exception):
-    """The process cannot go on: it should end and be started afresh. What was in hand is given back."""
+    """The process cannot continue and should be restarted. All messages in flight were released."""
 
 
 class Worker:
-    """Runs a worker.
+    """The process's loop. It alone counts what was done; other threads put that into the pipeline's queue.
 
     Args:
-        instance: absent when the host is no EC2 instance; there is nothing to stop then.
-        until_empty: end the process at the end of the run also when the instance is not stopped.
+        instance: `None` when the host is no EC2 instance, so that there is nothing to stop.
     """
 
     def __init__(
         self,
-        worker: JobHandler,
-        models: Models,
+        settings: Settings,
+        pipeline: Pipeline,
+        finisher: SessionFinisher,
         gate: Gate,
         stop: StopRequest,
         heart: HeartbeatSender,
         instance: WorkerInstance | None,
         reporter: Reporter,
-        *,
-        until_empty: bool = False,
     ) -> None:
-        self.worker = worker
-        self.heart = heart
-        self.reporter = reporter
+        self._settings = settings
+        self._pipeline = pipeline
+        self._finisher = finisher
+        self._heart = heart
+        self._reporter = reporter
         self._gate = gate
         self._stop = stop
         self._instance = instance
-        self._until_empty = until_empty
-        self._finisher = SessionFinisher.of(worker, lambda: gate.look().held)
-        hints = SessionHints(worker.s3, worker.settings.bucket, worker.retrier)
-        self.pipeline = Pipeline(worker, models, hints, gate, stop, on_end=self._ended, on_work=self._worked)
+        self._until_empty = False
 
-    def run(self) -> None:
+    def run(self, *, until_empty: bool = False) -> None:
         """Work until the instance is stopped or the process is asked to end.
 
+        Args:
+            until_empty: return at the end of a run also when the instance is not stopped.
+
         Raises:
-            WorkerBrokenError: the process should be started afresh.
+            WorkerBrokenError: the process should be restarted.
         """
+        self._until_empty = until_empty
         try:
-            with self._saying_metrics(), self._telling_dead_letters(), self._finisher.running(self._stop.must_abort):
-                with self.pipeline.running():
+            with self._reporter.sending_notices(), self._finisher.running(self._stop.must_abort):
+                with self._pipeline.running():
                     ending = self._loop()
                 self._finish_sessions()
         except BaseException as error:
@@ -100,145 +95,113 @@ class Worker:
         if ending != "reported":
             self._report(ending, self._stop.reason if ending == "interrupted" else None)
 
-    def last_words(self) -> None:
-        """Report a run in which a job hangs, from another thread: this one's may never return."""
+    def report_hang(self) -> None:
+        """Report a run whose job hangs. Called from another thread, since the loop's may never return."""
         self._report("crashed", "a job hung, so the worker was ended")
 
     def _loop(self) -> _Ending:
         empty_polls = 0
         while not self._stop.requested:
-            self.heart.tick()
-            if self.pipeline.broken:
+            self._tick()
+            if self._pipeline.broken:
                 raise WorkerBrokenError("the worker cannot go on in this process")
             if self._gate.look().held:
                 self._wait_for_lock()
                 empty_polls = 0
             elif self._take_in():
                 empty_polls = 0
-            elif self.pipeline.idle:
+            elif self._pipeline.idle:
                 empty_polls += 1
                 log.debug("empty_poll", in_a_row=empty_polls)
-                if empty_polls >= self.worker.settings.empty_polls_before_end:
+                if empty_polls >= self._settings.empty_polls_before_end:
                     if self._end_run():
                         return "reported"
                     empty_polls = 0
-        idle = bool(empty_polls) and self.pipeline.idle
-        # The instance is not told that it is not needed: what is in hand is still being finished.
-        self.heart.becomes("draining")
-        self.reporter.becomes("draining")
+        idle = bool(empty_polls) and self._pipeline.idle
+        # Without `_becomes`, which would mark the instance as not needed: jobs in flight are still being finished.
+        self._heart.becomes("draining")
+        self._reporter.becomes("draining")
         return "ended" if idle else "interrupted"
 
     # --- work
 
     def _take_in(self) -> bool:
-        """Receive what there is room for; returns False for a poll that found nothing while nothing was in hand."""
-        pipeline = self.pipeline
-        was_idle = pipeline.idle
-        self._becomes("idle" if was_idle else "busy")
-        room = pipeline.in_hand.room()
-        if not room:
-            pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.in_hand.room() > 0)
-            return True
-        room = self.worker.breaker.room(room, idle=was_idle)
-        if not room:
-            pipeline.settle()
-            if was_idle:
+        """Receive what there is room for; returns False if an idle worker's long poll found nothing."""
+        intake = self._pipeline.intake()
+        self._becomes("idle" if intake.idle else "busy")
+        if not intake.room:
+            if intake.idle:
                 self._stop.wait(_POLL_INTERVAL_SECONDS)
             else:
-                pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: pipeline.idle)
+                self._pipeline.wait(_POLL_INTERVAL_SECONDS, below=intake.in_flight)
             return True
-        # While messages keep coming the poll does not wait, so that windows need not wait long to become full.
-        messages = self._receive(room, wait=pipeline.settled)
+        messages = self._receive(intake.room, wait=intake.long_poll)
         if messages:
             self._becomes("busy")
-            pipeline.accept(messages)
-            return True
-        was_settled = pipeline.settled
-        pipeline.settle()
-        return messages is None or not (was_idle and was_settled)
+        self._pipeline.accept(messages or [])
+        return bool(messages) or messages is None or not (intake.idle and intake.long_poll)
 
     def _receive(self, room: int, *, wait: bool) -> list[Message] | None:
-        """The next jobs; empty when there are none, `None` when the queue could not be asked."""
-        self.heart.tick()
+        """The next messages; `None` when SQS is away."""
+        self._tick()
         try:
-            messages = self.worker.queue.receive(room, wait=wait)
+            return self._pipeline.receive(room, wait=wait)
         except AWS_ERRORS as error:
             if not is_retryable(error):
                 raise
             log.warning("queue_unavailable", error=cause_of(error))
             self._stop.wait(_QUEUE_AWAY_SECONDS)
             return None
-        # A long poll cannot be taken back: what it brought after a request to stop is held first, then given back.
-        self.worker.leases.hold(messages)
-        return messages
 
     def _work_off(self) -> None:
-        """Wait until nothing is in hand."""
-        self.pipeline.settle()
-        while (
-            not self.pipeline.wait(_POLL_INTERVAL_SECONDS, until=lambda: self.pipeline.idle)
-            and not self.pipeline.broken
-        ):
-            self.heart.tick()
+        """Wait until no message is in flight."""
+        self._pipeline.accept([])
+        while not self._pipeline.wait(_POLL_INTERVAL_SECONDS) and not self._pipeline.broken:
+            self._tick()
 
     def _becomes(self, state: WorkerState) -> None:
-        self.heart.becomes(state)
-        self.reporter.becomes(_PHASES[state])
+        self._heart.becomes(state)
+        self._reporter.becomes(_PHASES[state])
         # Locked is needed, too: while a live session lasts, no instance is stopped.
         if self._instance:
             self._instance.keep(needed=state in {"busy", "locked"})
 
-    def _ended(self, record: JobRecord | None) -> None:
-        if record:
-            self.reporter.ended(record)
+    def _tick(self) -> None:
+        """Record that the loop is alive, and count what was done since the last tick."""
+        self._heart.tick()
+        self._count()
+        self._reporter.write_metrics(self._pipeline.meter.seconds)
+
+    def _count(self) -> None:
+        for record in self._reporter.count(self._pipeline.results):
             self._finisher.ended(record)
-            self.heart.job_done(self.record.rtfx)
-
-    def _worked(self, seconds: float) -> None:
-        self.record.worked(seconds)
-
-    @property
-    def record(self) -> RunRecord:
-        """What the run did so far."""
-        return self.reporter.record
-
-    # --- metrics
-
-    def _saying_metrics(self) -> AbstractContextManager[None]:
-        return repeating(self._say_metrics, INTERVAL_SECONDS, "metrics") if self.reporter.metrics else nullcontext()
-
-    def _say_metrics(self) -> None:
-        if self.reporter.metrics:
-            self.reporter.metrics.say(self.pipeline.meter.seconds)
-
-    def _telling_dead_letters(self) -> AbstractContextManager[None]:
-        return repeating(self.reporter.notices.tell, NOTICE_INTERVAL_SECONDS, "dead letters")
+            self._heart.job_done(self._reporter.record.rtfx)
 
     # --- the lock
 
     def _wait_for_lock(self) -> None:
-        """Work in hand finishes or goes back, and nothing begins until no live session holds the lock any more."""
+        """Finish or release the jobs in flight, then wait until no live session holds the lock."""
         log.info("holding", why="a live session holds the lock")
         self._work_off()
         self._becomes("locked")
         refused = 0
         while not self._stop.requested and (lock := self._gate.look()).held:
-            self.heart.tick()
+            self._tick()
             refused = refused + 1 if lock.caller_refused else 0
             if refused >= _MAX_REFUSED:
                 raise WorkerBrokenError(f"AWS refuses this worker: {lock.problem}")
-            self._stop.wait(self.worker.settings.lock_poll_seconds)
+            self._stop.wait(self._settings.lock_poll_seconds)
         self._becomes("idle")
 
     # --- the end of the run
 
     def _end_run(self) -> bool:
-        """Returns whether the process is to end; it goes on when work came, the lock is held or nobody may stop it."""
+        """Returns whether the process should end. It continues when work came, the lock is held or it may not stop."""
         self._finish_sessions()
         self._becomes("draining")
-        last = self._receive(self.worker.settings.receive_max_jobs, wait=True)
+        last = self._receive(self._settings.receive_max_jobs, wait=True)
         if last:
-            self.pipeline.accept(last)
+            self._pipeline.accept(last)
         if last is None or last or self._stop.requested or self._gate.look().held:
             return False
         owned = self._report("ended")
@@ -252,14 +215,16 @@ class Worker:
         return self._until_empty
 
     def _finish_sessions(self) -> None:
-        """Write the transcripts of the sessions without a gap; after a request to stop, what fits in the time."""
+        """Write the transcripts of sessions without gaps; after a request to stop, as many as the time allows."""
+        self._tick()
         self._finisher.hurry()
         while not self._finisher.wait(_POLL_INTERVAL_SECONDS) and not self._stop.must_abort():
-            self.heart.tick()
+            self._tick()
 
     def _report(self, ending: Ending, why: str | None = None) -> bool:
         """Write the run's report; returns whether the instance is owned."""
-        self.heart.tick()
-        # Before the instance may be stopped: what is said after that no longer leaves the host.
-        self._say_metrics()
-        return self.reporter.report(ending, why)
+        self._heart.tick()
+        self._count()
+        # Before the instance is stopped: later lines would not leave the host.
+        self._reporter.write_metrics(self._pipeline.meter.seconds, at_once=True)
+        return self._reporter.report(ending, why)

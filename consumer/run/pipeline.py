@@ -1,17 +1,17 @@
-"""The worker's stages: fetch and decode ahead, transcribe, publish behind, so that the model never waits for AWS.
+"""The worker's pipeline: fetch and decode ahead, transcribe, publish behind, so that the model never waits for AWS.
 
     accept -> prepare (pool) -> plan (a thread) -> transcribe (as many threads as the model takes) -> publish (pool)
 
-All is bounded: the messages in hand by `InFlight.room`, the windows ready for the model by a queue at which the planner
-waits. What happens to one job is `consumer.jobs.handler`'s business and which jobs share a window
-`consumer.windows.selection`'s; this is the order of things. Every message that is accepted ends exactly once: done,
-dead-lettered or given back.
+Everything is bounded: messages in flight by `InFlight.room`, windows by the planner, which waits while enough are
+ready. `consumer.jobs.handler` has the steps of a job, `consumer.windows.selection` decides which jobs share a window.
+Every accepted message ends exactly once: done, dead-lettered or released.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from queue import SimpleQueue
 
 import structlog
 
@@ -21,57 +21,61 @@ from consumer.lifecycle.gate import Gate
 from consumer.lifecycle.stop_request import StopRequest
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Transcriber, TranscriberBrokenError, Transcription
-from consumer.run.in_flight import InFlight
+from consumer.run.in_flight import InFlight, Intake
+from consumer.run.results import JobEnded, ModelWorked, Result
 from consumer.run.threads import Threads
 from consumer.run.utilization import BusyMeter
+from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
 from consumer.windows.plan import split_by_chunk
 from consumer.windows.selection import ChunkRef, QueuedJob, WindowSelector
 from consumer.windows.task import Task, TaskMaker
+from shared.clock import Clock
 from shared.errors import PermanentJobError
 from shared.formats.messages import ChunkJob, parse_job
+from shared.settings import Settings
 
 log = structlog.get_logger()
 
 
 class Pipeline:
-    """Works off messages.
+    """Threads and pools that bring every accepted message to an end.
 
-    Args:
-        on_end: told of each job that ends, one at a time; `None` for one that went back.
-        on_work: told of each span, in seconds, in which the model was at work.
+    Attributes:
+        results: what was done, for the thread that counts it. Released jobs are not among it.
     """
 
     def __init__(
         self,
-        worker: JobHandler,
+        settings: Settings,
+        clock: Clock,
+        handler: JobHandler,
         models: Models,
+        audio: SessionAudio,
         hints: SessionHints,
         gate: Gate,
         stop: StopRequest,
-        *,
-        on_end: Callable[[JobRecord | None], None],
-        on_work: Callable[[float], None],
     ) -> None:
-        settings = worker.settings
-        self._worker = worker
+        self._clock = clock
+        self._handler = handler
         self._models = models
+        self._audio = audio
         self._hints = hints
         self._gate = gate
         self._stop = stop
-        self._on_end = on_end
         self._settings = settings
-        self._chooser = WindowSelector.from_settings(settings)
+        self._selector = WindowSelector.from_settings(settings)
         self._threads = Threads(settings.io_threads, self._on_defect)
-        self.meter = BusyMeter(worker.clock, on_work)
-        self.in_hand = InFlight(settings)
-        self._changed = self.in_hand.changed
-        # What each thread goes on with at once, beside the window that is being planned.
+        self.results: SimpleQueue[Result] = SimpleQueue()
+        self.meter = BusyMeter(clock, lambda seconds: self.results.put(ModelWorked(seconds)))
+        self._in_flight = InFlight(settings)
+        self._changed = self._in_flight.changed
+        # So that each transcribing thread finds its next batch ready.
         self._max_ready = models.default.parallel * settings.batch_windows
         self._ready: list[Task] = []
         self._waiting: list[QueuedJob] = []
-        self._preparing: dict[str, ChunkRef | None] = {}  # by receipt; `None` for a message that is no job
-        self._at_work: set[str] = set()  # the transcripts to come
+        self._preparing: dict[str, ChunkRef | None] = {}  # by receipt handle; `None` for a bad message
+        self._at_work: set[str] = set()  # keys of the transcripts to come
         self._settled = True
         self._closing = False
         self._broken = False
@@ -80,8 +84,8 @@ class Pipeline:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Work for as long as the block lasts. At its end what is in hand is finished, or given back if it raised."""
-        tasks = TaskMaker(self._chooser, self._worker.audio, self._hints, self._settings.language, self._threads.pool)
+        """Work for as long as the block lasts. Its end waits for jobs in flight, and releases them if it raised."""
+        tasks = TaskMaker(self._selector, self._audio, self._hints, self._settings.language, self._threads.pool)
         self._threads.start("plan", self._plan_windows, tasks)
         for _ in range(self._models.default.parallel):
             self._threads.start("transcribe", self._transcribe_windows)
@@ -98,46 +102,58 @@ class Pipeline:
 
     # --- for the thread that receives
 
+    def intake(self) -> Intake:
+        """How many messages to receive now, and whether to wait for them."""
+        in_flight, free = self._in_flight.count, self._in_flight.room()
+        room = self._handler.room(free, idle=in_flight == 0)
+        if free and not room:
+            self.accept([])
+        return Intake(room, in_flight, long_poll=self._settled)
+
+    def receive(self, most: int, *, wait: bool) -> list[Message]:
+        """Receive messages, to be accepted next. Raises what boto3 raises.
+
+        Args:
+            wait: for a long poll when there are none.
+        """
+        return self._handler.receive(most, wait=wait)
+
     def accept(self, messages: Sequence[Message]) -> None:
-        """Take held messages into work; more may follow at once, so windows wait to become full."""
+        """Start work on received messages.
+
+        More may follow at once, so windows wait to become full. After an empty list they no longer wait.
+        """
         with self._changed:
-            self.in_hand.add(len(messages))
+            self._in_flight.add(len(messages))
             self._preparing |= {message.receipt_handle: _place(message, self._settings.bucket) for message in messages}
-            self._settled = False
+            self._settled = not messages
         for message in messages:
             self._threads.submit(self._prepare, message)
 
-    def settle(self) -> None:
-        """No more messages are coming for now: do what is there."""
-        with self._changed:
-            self._settled = True
-            self._changed.notify_all()
+    def wait(self, seconds: float, *, below: int = 1) -> bool:
+        """Wait until fewer messages than `below` are in flight or the pipeline is broken, `seconds` at most.
 
-    def wait(self, seconds: float, *, until: Callable[[], bool]) -> bool:
-        """Wait until something is so or the pipeline is broken, some real seconds at most; returns whether it is so."""
+        Returns:
+            Whether fewer are in flight.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: until() or self._broken, seconds)
-            return until()
-
-    @property
-    def settled(self) -> bool:
-        """Whether the last receive brought nothing more."""
-        return self._settled
+            self._changed.wait_for(lambda: self._in_flight.count < below or self._broken, seconds)
+            return self._in_flight.count < below
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in hand."""
-        return self.in_hand.count == 0
+        """Whether no message is in flight. All results are in `results` then."""
+        return self._in_flight.count == 0
 
     @property
     def broken(self) -> bool:
-        """Whether the process should end and be started afresh. All that was in hand is given back then."""
+        """Whether the process should be restarted. All messages in flight are being released then."""
         return self._broken
 
     # --- prepare
 
     def _prepare(self, message: Message) -> None:
-        outcome = self._worker.prepare(message) if self._gate.is_open() else message
+        outcome = self._handler.prepare(message) if self._gate.is_open() else message
         with self._changed:
             del self._preparing[message.receipt_handle]
             if isinstance(outcome, PreparedJob) and outcome.job.transcript_key not in self._at_work:
@@ -147,10 +163,10 @@ class Pipeline:
                 self._changed.notify_all()
                 return
         if isinstance(outcome, PreparedJob):
-            # Delivered twice, or queued twice: by the time it comes back, its transcript is there and it is skipped.
-            self._worker.release([message], seconds=int(self._settings.retry_backoff_seconds))
+            # Delivered or queued twice: when it comes back, its transcript exists, and the job is skipped.
+            self._handler.release([message], seconds=int(self._settings.retry_backoff_seconds))
         elif isinstance(outcome, Message):
-            self._worker.release([message])
+            self._handler.release([message])
         self._ended([outcome if isinstance(outcome, JobRecord) else None])
 
     # --- plan
@@ -172,12 +188,12 @@ class Pipeline:
                 self._changed.notify_all()
 
     def _next_jobs(self) -> list[QueuedJob]:
-        """Jobs to make a window of, taken out of those that wait; none when the pipeline ends."""
+        """Waiting jobs to make a window of; none when the pipeline ends."""
         with self._changed:
             while not self._finished():
-                settled = self._settled or self._closing or not self.in_hand.room()
+                settled = self._settled or self._closing or not self._in_flight.room()
                 preparing = [place for place in self._preparing.values() if place]
-                if jobs := self._chooser.jobs(self._waiting, preparing, settled=settled):
+                if jobs := self._selector.jobs(self._waiting, preparing, settled=settled):
                     self._waiting = [each for each in self._waiting if each not in jobs]
                     return jobs
                 self._changed.wait()
@@ -196,7 +212,7 @@ class Pipeline:
                 self._hand_back([job for task in batch for job in task.jobs])
 
     def _next_batch(self) -> list[Task]:
-        """The next window, with those that the model may decode at the same time; none when the pipeline ends."""
+        """The next window, and others that the model can decode with it; none when the pipeline ends."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._ready) or self._finished())
             batch = [task for task in self._ready if task.goes_with(self._ready[0])][: self._settings.batch_windows]
@@ -206,13 +222,13 @@ class Pipeline:
 
     def _transcribe(self, batch: Sequence[Task]) -> None:
         jobs = [job for task in batch for job in task.jobs]
-        # So that the next window need not wait for a look at the lock.
+        # So that the next window does not wait for a look at the lock.
         self._threads.submit(self._gate.refresh)
-        began = self._worker.clock.monotonic()
+        began = self._clock.monotonic()
         try:
             transcriber = self._transcriber(batch[0])
             for job in jobs:
-                self._worker.leases.begin(job.prepared.message)
+                self._handler.begin(job.prepared)
             with self.meter.working():
                 heard = transcriber.transcribe([task.speech for task in batch], should_abort=self._stop.must_abort)
         except TranscriberBrokenError as error:
@@ -224,8 +240,8 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - as above
             self._failed_together(batch, error)
         else:
-            seconds = self._worker.clock.monotonic() - began
-            self.in_hand.worked(seconds / self._models.default.parallel, len(jobs))
+            seconds = self._clock.monotonic() - began
+            self._in_flight.worked(seconds / self._models.default.parallel, len(jobs))
             for task, transcription in zip(batch, heard, strict=True):
                 log.info("window_transcribed", **task.described(), seconds=round(seconds / len(batch), 3))
                 self._split_by_chunk(task, transcription, transcriber)
@@ -249,10 +265,10 @@ class Pipeline:
     # --- how jobs end
 
     def _complete(self, prepared: PreparedJob, spoken: ChunkTranscription) -> None:
-        self._ended([self._worker.complete(prepared, spoken)], [prepared.job])
+        self._ended([self._handler.complete(prepared, spoken)], [prepared.job])
 
     def _failed_together(self, batch: Sequence[Task], error: Exception) -> None:
-        """Of several jobs one may be to blame: each is tried once more, alone."""
+        """Retry each job alone: one of them may be the cause."""
         jobs = [job for task in batch for job in task.jobs]
         if len(jobs) == 1:
             self._failed(jobs, error)
@@ -263,16 +279,16 @@ class Pipeline:
             self._changed.notify_all()
 
     def _failed(self, jobs: Sequence[QueuedJob], error: Exception) -> None:
-        ended = [self._worker.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
+        ended = [self._handler.failed(job.prepared.message, job.prepared.job, error) for job in jobs]
         self._ended(ended, [job.prepared.job for job in jobs])
-        if self._worker.broken:
+        if self._handler.broken:
             self._break()
 
     def _broken_by(self, jobs: Sequence[QueuedJob], error: TranscriberBrokenError) -> None:
-        """The jobs that the model had when it broke go back; one that it had alone may be what breaks it each time.
+        """Release the jobs that the model had when it broke, or dead-letter one that it had alone too often.
 
-        The model has heard its self-test in this process. Without an end such a job would break process after process,
-        until SQS took it away with no reason.
+        The model passed its self-test in this process, so such a job may be the cause. It would break one process after
+        the other, until SQS moved it to the dead-letter queue without a reason.
         """
         if len(jobs) > 1 or jobs[0].prepared.message.receive_count < self._settings.max_receives:
             self._hand_back(jobs)
@@ -282,32 +298,35 @@ class Pipeline:
         )
 
     def _break(self) -> None:
-        """The process has to end: nothing begins any more, and what is in hand goes back."""
+        """Begin no further work, and release what is in flight: the process has to end."""
         self._gate.close()
         with self._changed:
             self._broken = True
             self._changed.notify_all()
 
     def _on_defect(self) -> None:
-        """A stage or a step is gone, and with it what it held: that comes back when its leases end."""
+        """A stage or step raised. The messages that it held come back when their leases end."""
         self._defective = True
         self._break()
 
     def _hand_back(self, jobs: Sequence[QueuedJob]) -> None:
-        self._worker.hand_back([job.prepared for job in jobs])
+        self._handler.hand_back([job.prepared for job in jobs])
         self._ended([None] * len(jobs), [job.prepared.job for job in jobs])
 
     def _ended(self, records: Sequence[JobRecord | None], jobs: Sequence[ChunkJob] = ()) -> None:
+        # Before the messages leave the count, so that an idle pipeline has all its results in the queue.
+        now = self._clock.now()
+        for record in records:
+            if record:
+                self.results.put(JobEnded(record, now))
         with self._changed:
-            for record in records:
-                self._on_end(record)
             self._at_work.difference_update(job.transcript_key for job in jobs)
-            self.in_hand.remove(len(records))
+            self._in_flight.remove(len(records))
 
 
 def _place(message: Message, bucket: str) -> ChunkRef | None:
     try:
         job = parse_job(message.body, bucket=bucket)
     except PermanentJobError:
-        return None  # which its preparation will find, too
+        return None  # `prepare` dead-letters it
     return ChunkRef(job.session_path, int(job.chunk))

@@ -1,7 +1,6 @@
-"""The worker's process: builds all its parts from the settings, and runs until the work is done.
+"""The worker's process: wires its parts from the settings, and owns signals, exit codes and the end of a hung process.
 
-It wires and owns the process: signals, exit codes, what still has to be said when a job hangs. It decides nothing about
-jobs, and does not know which model hears; that is handed in.
+The model is passed in, so that tests can bring their own.
 """
 
 import os
@@ -9,7 +8,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -29,9 +30,11 @@ from consumer.model.selftest import self_test
 from consumer.model.transcriber import Transcriber, TranscriberBrokenError
 from consumer.run.loop import Worker, WorkerBrokenError
 from consumer.run.metrics import WorkerMetrics
-from consumer.run.record import RunRecord
+from consumer.run.pipeline import Pipeline
 from consumer.run.reporter import Reporter
+from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.audio import SessionAudio
+from consumer.sessions.hints import SessionHints
 from shared.aws import clients
 from shared.aws.retrying import Retrier
 from shared.clock import Clock
@@ -42,11 +45,51 @@ from shared.setting_groups import ModelSettings
 from shared.settings import Settings
 from shared.state.ledger import Ledger
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 log = structlog.get_logger()
 
-# EX_TEMPFAIL of sysexits.h: the service manager starts the worker afresh.
-_EXIT_START_AFRESH = 75
+# EX_TEMPFAIL of sysexits.h: the service manager restarts the worker.
+_EXIT_RESTART = 75
 _ALIVE_FILE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """What several parts of the process share."""
+
+    settings: Settings
+    clock: Clock
+    s3: "S3Client"
+    queue: JobQueue
+    leases: LeaseKeeper
+    ledger: Ledger
+    retrier: Retrier
+    notifier: Notifier
+
+    @classmethod
+    def of_process(cls, settings: Settings, clock: Clock, on_hung: Callable[[], None]) -> "_Services":
+        """The services that the settings and the environment name."""
+        queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
+        return cls(
+            settings,
+            clock,
+            clients.s3_client(),
+            queue,
+            LeaseKeeper(queue, settings, clock, on_hung),
+            Ledger(clients.dynamodb_client(), settings, clock),
+            Retrier(settings.retry_attempts, clock),
+            Notifier.from_settings(settings, clock),
+        )
+
+    def pipeline(self, worker_id: str, models: Models, gate: Gate, stop: StopRequest) -> Pipeline:
+        """The stages over these services."""
+        settings, clock, s3, retrier = self.settings, self.clock, self.s3, self.retrier
+        audio = SessionAudio(s3, settings, retrier)
+        hints = SessionHints(s3, settings.bucket, retrier)
+        handler = JobHandler(worker_id, settings, clock, s3, self.queue, self.leases, self.ledger, audio, retrier)
+        return Pipeline(settings, clock, handler, models, audio, hints, gate, stop)
 
 
 Load = Callable[[ModelSettings], Transcriber]
@@ -58,14 +101,13 @@ def work(
     """Be a worker until the instance is stopped or the process is asked to end. Call it in the main thread.
 
     Args:
-        load: loads the model that settings name, and raises `ConfigurationError` when there is none that works here.
-        until_empty: end when the queue stays empty, also where no instance is stopped.
-        alive_file: is touched every ten seconds while the worker gets on.
+        load: loads the model that the settings name; raises `ConfigurationError` when none works here.
+        until_empty: end when the queue stays empty, even if no instance is stopped.
+        alive_file: touched every ten seconds while the worker makes progress.
 
     Raises:
-        SystemExit: with 75 when a job hung, the model is broken or AWS refuses the worker: a fresh process should be
-            started.
-        ScribefleetError: there is no model that works.
+        SystemExit: with 75, for a restart, when a job hung, the model is broken or AWS refuses the worker.
+        ScribefleetError: no model works.
     """
     manager = ServiceManager.from_environment(os.environ)
     stop = StopRequest(clock, settings.drain_seconds)
@@ -75,27 +117,30 @@ def work(
     identity = metadata.identity() if metadata else None
     worker_id = identity.instance_id if identity else f"{socket.gethostname()}-{os.getpid()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    last_words = HangHandler(_EXIT_START_AFRESH)
-    worker = _worker(worker_id, settings, clock, last_words)
-    heart = HeartbeatSender(worker.ledger, worker_id, clock, settings.heartbeat_seconds)
-    gate = Gate(lock_reader(worker.s3, settings, clock), stop, clock)
+    hang = HangHandler(_EXIT_RESTART)
+    services = _Services.of_process(settings, clock, on_hung=hang.end_process)
+    s3, leases, notifier = services.s3, services.leases, services.notifier
+    heart = HeartbeatSender(services.ledger, worker_id, clock, settings.heartbeat_seconds)
+    gate = Gate(lock_reader(s3, settings, clock), stop, clock)
     instance = host_instance(identity, settings, clock) if identity else None
-    reporter = Reporter(worker, gate, instance, RunRecord.begun(clock.now(), "load"), _metrics(settings, clock))
-    # The heart beats while the model loads: an instance that says nothing looks like one that failed to boot.
-    with heart.running(), worker.leases.running(), watching(metadata if identity else None, stop, clock):
+    reporter = Reporter(settings, clock, s3, services.retrier, notifier, gate, instance, _metrics(settings, clock))
+    # Heartbeats begin before the model loads: without them the instance would look as if it had failed to boot.
+    with heart.running(), leases.running(), watching(metadata if identity else None, stop, clock):
         try:
             models = _load_models(settings, load, clock, reporter)
-            runner = Worker(worker, models, gate, stop, heart, instance, reporter, until_empty=until_empty)
-            last_words.say = runner.last_words
+            pipeline = services.pipeline(worker_id, models, gate, stop)
+            finisher = SessionFinisher.from_settings(s3, settings, clock, notifier, lambda: gate.look().held)
+            worker = Worker(settings, pipeline, finisher, gate, stop, heart, instance, reporter)
+            hang.say = worker.report_hang
             heart.tick()
             manager.ready()
-            with _watchdog(WorkerProgress(heart, worker.leases, settings, clock), manager, alive_file).running():
-                runner.run()
+            with _watchdog(WorkerProgress(heart, leases, settings, clock), manager, alive_file).running():
+                worker.run(until_empty=until_empty)
             manager.stopping()
         except (TranscriberBrokenError, WorkerBrokenError, *AWS_ERRORS) as error:
-            # Of AWS's errors those reach this that no waiting helps against, such as credentials that have run out.
+            # Only AWS errors that no waiting helps against arrive here, such as expired credentials.
             log.error("worker_broken", error=str(error))
-            sys.exit(_EXIT_START_AFRESH)
+            sys.exit(_EXIT_RESTART)
 
 
 def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Path | None) -> Watchdog:
@@ -110,36 +155,18 @@ def _watchdog(progress: WorkerProgress, manager: ServiceManager, alive_file: Pat
     return Watchdog(progress.problem, watchers, interval if watchers else None)
 
 
-def _worker(worker_id: str, settings: Settings, clock: Clock, last_words: HangHandler) -> JobHandler:
-    s3 = clients.s3_client()
-    queue = JobQueue(clients.sqs_client(), settings, clock, polling=clients.polling_sqs_client())
-    retrier = Retrier(settings.retry_attempts, clock)
-    return JobHandler(
-        worker_id,
-        settings,
-        clock,
-        s3,
-        queue,
-        LeaseKeeper(queue, settings, clock, on_hung=last_words.end_process),
-        Ledger(clients.dynamodb_client(), settings, clock),
-        SessionAudio(s3, settings, retrier),
-        retrier,
-        Notifier.from_settings(settings, clock),
-    )
-
-
 def _metrics(settings: Settings, clock: Clock) -> WorkerMetrics | None:
-    """Only for a log that machines read: `json` is what the template sets where CloudWatch takes the log in."""
+    """Metrics for a log in JSON, which the template sets where CloudWatch reads the log; otherwise none."""
     if settings.log_format != "json":
         return None
     return WorkerMetrics(settings.fleet_name, clock, lambda line: write_line(line, sys.stdout))
 
 
 def _load_models(settings: Settings, load: Load, clock: Clock, reporter: Reporter) -> Models:
-    """Ready to hear: a model that loads and hears nothing would turn every recording into silence.
+    """Load and test the model: one that loads and hears nothing would turn every recording into silence.
 
     Raises:
-        ScribefleetError: there is no model that works; the run is reported as failed.
+        ScribefleetError: no model works; the run is reported as failed.
     """
     try:
         models = Models(settings, load)

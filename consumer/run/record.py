@@ -1,4 +1,4 @@
-"""What a run did, kept while it goes on, and turned into its batch report at the end."""
+"""Sums of what a run did, and the batch report that is made of them at its end."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,10 +24,10 @@ from shared.reporting.reports import (
 )
 from shared.reporting.timeline import Phase, RunTimeline
 
-# How a run ends: with nothing left to do, cut off by a request to stop, by a worker that broke, or before its work.
+# With nothing left to do; by a request to stop; by a worker that broke; or before its first job.
 Ending = Literal["ended", "interrupted", "crashed", "failed"]
 
-# A report stays readable, and its object small, when an outage broke a hundred thousand chunks.
+# Keeps the report readable and its object small when a hundred thousand chunks failed.
 _MAX_ERRORS = 1000
 
 
@@ -54,13 +54,13 @@ class _SessionCounts:
 
 @dataclass(slots=True)
 class RunRecord:
-    """One run's sums. Memory grows with the sessions and chunk numbers it worked on, not with their transcripts.
+    """One run's sums. Memory grows with its sessions and chunk numbers, not with their transcripts.
 
     Attributes:
-        started: when the worker of this run began.
+        started: when the run began.
         timeline: what it did when.
-        model_load_seconds: how long loading the model took; absent from the second run of a process on.
-        draining_since: when the worker announced its end, as long as it stands by that.
+        model_load_seconds: how long loading the model took; `None` in the later runs of a process.
+        draining_since: when the worker announced its end; `None` once it works again.
     """
 
     started: datetime
@@ -87,7 +87,7 @@ class RunRecord:
 
     @property
     def rtfx(self) -> float | None:
-        """Seconds of gaps filled in a second of the model's work; `None` before the first transcript."""
+        """Seconds of audio transcribed per second of the model's work; `None` before the model has worked."""
         return self.audio_seconds / self.work_seconds if self.work_seconds > 0 else None
 
     def add(self, record: JobRecord) -> None:
@@ -113,17 +113,17 @@ class RunRecord:
         self.work_seconds += seconds
 
     def sessions(self) -> tuple[SessionOutcome, ...]:
-        """The sessions this run worked on, in the order in which they came up."""
-        # Copied at once: a run that ends because a job hangs is told of while other threads may go on.
-        return tuple(session.outcome() for session in tuple(self._sessions.values()))
+        """The sessions this run worked on, in order of their first job."""
+        return tuple(session.outcome() for session in self._sessions.values())
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What the end of a run adds to its record; `run` is absent when EC2 does not say, or there is no EC2.
+    """What the end of a run adds to its record.
 
     Attributes:
-        why: for people, in a few words; absent of a run that simply ended.
+        why: for people, in a few words; `None` for a run that simply ended.
+        run: `None` when the host is no EC2 instance, or EC2 did not answer.
     """
 
     ended: datetime
@@ -137,7 +137,7 @@ class RunEnd:
 
 
 def batch_report(record: RunRecord, end: RunEnd) -> BatchReport:
-    """The run's report; its name is chosen when it is written."""
+    """Make the run's report; its name is chosen when it is written."""
     gpu = _gpu(record, end)
     return BatchReport(
         report_id="",
@@ -195,7 +195,7 @@ def _gpu(record: RunRecord, end: RunEnd) -> Gpu:
 
 
 def _performance(record: RunRecord, end: RunEnd, total_seconds: float) -> Performance:
-    """Where the instance's time went, from its start on: what is paid for."""
+    """Where the instance's paid time went, from its start on."""
     startup = None
     if end.run and end.run.owned:
         startup = round(max(0.0, (record.started - end.run.started_at).total_seconds()), 3)

@@ -1,8 +1,8 @@
-"""Finishes sessions while the worker works: brings a session's transcript up to date when its last gap is filled.
+"""Writes a session's transcript when its last gap is filled, in a thread beside the pipeline.
 
-A thread of its own, beside the pipeline and never in its way. A session is looked at (one LIST) once no job of it has
-ended for a while, so that a long run over it costs few looks. What goes wrong here is logged and fails no job: the
-chunks' transcripts are safe, and a later scan makes the session's own from them, as `scribefleet finalise` does.
+A session is listed once no job of it has ended for a while, so that a long run over it costs few LISTs. A failure here
+is logged and fails no job: the chunks' transcripts are safe, and the next scan, or `scribefleet finalise`, makes the
+session's transcript from them.
 """
 
 import threading
@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from consumer.jobs.handler import JobHandler
 from consumer.jobs.stages import JobRecord
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, TransientError, cause_of
@@ -25,10 +24,13 @@ from shared.session.folder import SessionFolder
 from shared.session.notice import notice_of
 from shared.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 log = structlog.get_logger()
 
 _QUIET_SECONDS: Final = 5.0
-# A look at a session of 20,000 chunks takes seconds: together, looks take a twentieth of the time at most.
+# Looking at a session of 20,000 chunks takes seconds. This limits looks to a twentieth of the time.
 _QUIET_LOOKS: Final = 20
 _RETRY_SECONDS: Final = 30.0
 _MAX_TRIES: Final = 3
@@ -39,10 +41,10 @@ _YOUNG: Final = "it may be going on"
 
 @dataclass(slots=True)
 class _Pending:
-    """A session in which something was done.
+    """A session in which jobs have ended.
 
     Attributes:
-        due: when to look at it, in seconds of the monotonic clock; never, until another job of it ends, when infinite.
+        due: when to look at it, on the monotonic clock; infinite for not until another job of it ends.
         failed: chunks whose jobs failed for good.
     """
 
@@ -56,8 +58,8 @@ class SessionFinisher:
     """Safe to share by threads.
 
     Args:
-        lock_held: whether a live session holds the GPU: nothing begins then.
-        on_finalised: told of each session whose transcript was written, from the finisher's thread.
+        lock_held: whether a live session holds the lock; nothing is begun then.
+        on_finalised: called for each transcript written, in the finisher's thread.
     """
 
     def __init__(
@@ -79,15 +81,17 @@ class SessionFinisher:
         self._closing = False
 
     @classmethod
-    def of(cls, worker: JobHandler, lock_held: Callable[[], bool]) -> "SessionFinisher":
-        """The finisher beside a worker; it tells whom the worker tells."""
-        finaliser = SessionFinaliser.from_settings(worker.s3, worker.settings, worker.clock)
-        return cls(finaliser, worker.settings, worker.clock, lock_held, lambda done: _announce(worker.notifier, done))
+    def from_settings(
+        cls, s3: "S3Client", settings: Settings, clock: Clock, notifier: Notifier, lock_held: Callable[[], bool]
+    ) -> "SessionFinisher":
+        """The finisher as settings say; it sends a notification of each session that it finishes."""
+        finaliser = SessionFinaliser.from_settings(s3, settings, clock)
+        return cls(finaliser, settings, clock, lock_held, lambda done: _announce(notifier, done))
 
     # --- for other threads
 
     def ended(self, record: JobRecord) -> None:
-        """A job has ended, so its session may have no gap left."""
+        """Note that a job has ended, so its session may have no gap left."""
         if record.job is None:
             return
         with self._changed:
@@ -101,10 +105,10 @@ class SessionFinisher:
 
     @contextmanager
     def running(self, must_abort: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Finish sessions for as long as the block lasts; one that is being finished at its end is waited for.
+        """Finish sessions for as long as the block lasts, and then wait for the one being finished.
 
         Args:
-            must_abort: whether the time is over in which anything may still be done; then nothing is waited for.
+            must_abort: whether there is no time left to wait.
         """
         self._closing = False
         thread = threading.Thread(target=self._run, name="finish-sessions", daemon=True)
@@ -116,9 +120,9 @@ class SessionFinisher:
                 self._closing = True
                 left = sum(pending.due < inf for pending in self._pending.values())
                 self._changed.notify_all()
-            # A very long session may take longer than a host waits that is being stopped. It is written by
-            # compare-and-swap, so it does no harm to end within it. Where the host ends at once, the report that comes
-            # next matters more: what is not finished here the next scan finishes.
+            # A very long session may take longer than the host has. It is written by compare-and-swap, so ending in
+            # the middle does no harm. If the host ends at once, the report, which comes next, matters more: the next
+            # scan finishes the session.
             for _ in range(round(_LAST_SECONDS / _POLL_INTERVAL_SECONDS)):
                 if not thread.is_alive() or must_abort():
                     break
@@ -127,14 +131,14 @@ class SessionFinisher:
                 log.info("sessions_left", sessions=left, why="they may be going on, or there was no time")
 
     def hurry(self) -> None:
-        """Nothing more is coming: look at every session now. Those that may still be going on are left."""
+        """Look at every session now, since no more jobs are coming. Sessions that are still young are left alone."""
         with self._changed:
             for pending in self._pending.values():
                 pending.due = min(pending.due, self._clock.monotonic()) if pending.due < inf else inf
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until no session is due, some real seconds at most; returns whether that is so."""
+        """Wait until no session is due, for `seconds` of real time at most; returns whether none is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._at_work and self._next() is None, seconds)
 
@@ -144,7 +148,7 @@ class SessionFinisher:
         while (path := self._take()) is not None:
             try:
                 self._look_at(path)
-            except Exception as error:  # the outermost boundary of work that must fail no job
+            except Exception as error:  # nothing here may fail a job
                 log.error("session_not_finalised", path=path, error=type(error).__name__, exc_info=error)
                 self._later(path, inf)
             with self._changed:
@@ -181,19 +185,19 @@ class SessionFinisher:
             pending.look_seconds = self._clock.monotonic() - began
             if done.why == _YOUNG:
                 pending.due = self._clock.monotonic() + self._seconds_young(done.folder)
-            elif pending.due == due:  # else another job has ended meanwhile
+            elif pending.due == due:  # otherwise another job has ended meanwhile
                 pending.due = inf
         if done.action == "written":
             self._on_finalised(done)
 
     def _why_not(self, folder: SessionFolder, failed: set[str]) -> str:
-        """Gaps whose jobs failed for good are filled by nobody soon: without them the transcript is a partial one."""
+        """Why not to finish it yet. Gaps whose jobs failed for good do not count: a partial transcript is written."""
         if set(folder.gaps) - failed:
             return "it has gaps"
         return _YOUNG if self._seconds_young(folder) > 0 else ""
 
     def _seconds_young(self, folder: SessionFolder) -> float:
-        """How long its newest chunk still says that the session may be going on."""
+        """For how many seconds more its newest chunk means that the session may still be recorded."""
         if folder.newest_audio is None or not self._young_for:
             return 0.0
         return (folder.newest_audio + self._young_for - self._clock.now()).total_seconds()

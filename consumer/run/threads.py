@@ -1,4 +1,4 @@
-"""Threads whose failures do not go unseen: a stage that ends by an error leaves messages held that nobody works on."""
+"""Threads that report their failures: a stage that died would leave messages held that nobody works on."""
 
 import threading
 from collections.abc import Callable
@@ -11,10 +11,10 @@ log = structlog.get_logger()
 
 
 class Threads:
-    """A pool for short steps and threads for whole stages. Each knows what its starter bound to the log.
+    """A pool for short steps, and threads for whole stages. They inherit the log context of whoever starts them.
 
     Args:
-        on_failure: told when a step or a stage raised, from its own thread.
+        on_failure: called when a step or stage raised, in its thread.
     """
 
     def __init__(self, pool_size: int, on_failure: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class Threads:
         return self._pool
 
     def submit(self, step: Callable[..., None], *arguments: object) -> None:
-        """Do a step in the pool, as soon as it has a thread."""
+        """Run a step in the pool."""
         self._pool.submit(copy_context().run, self._guarded, step, *arguments)
 
     def start(self, name: str, stage: Callable[..., None], *arguments: object) -> None:
@@ -39,7 +39,7 @@ class Threads:
         thread.start()
 
     def join(self) -> None:
-        """Wait for the stages to end, then for the steps that they left."""
+        """Wait for the stages to end, then for the steps that they submitted."""
         for stage in self._stages:
             stage.join()
         self._pool.shutdown()

@@ -1,4 +1,4 @@
-"""Measures how long at least one thread had the model at work."""
+"""Measures how long the model was at work in at least one thread."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,10 +8,10 @@ from shared.clock import Clock
 
 
 class BusyMeter:
-    """Time in which windows overlap counts once: it is what the instance is paid for.
+    """Sums the model's time; time in which windows overlap counts once, as the instance is paid for once.
 
     Args:
-        on_work: told, when a window ends, of the seconds since it or the window before it began; one call at a time.
+        on_work: called when a window ends, with the seconds not counted yet; one call at a time.
     """
 
     def __init__(self, clock: Clock, on_work: Callable[[float], None]) -> None:
@@ -24,7 +24,7 @@ class BusyMeter:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """The model is at work for as long as the block lasts."""
+        """Count the time of the block as work of the model."""
         with self._mutex:
             if self._active == 0:
                 self._counted_to = self._clock.monotonic()
@@ -41,6 +41,6 @@ class BusyMeter:
 
     @property
     def seconds(self) -> float:
-        """How long the model has been at work up to now; what has gone by of a window under way counts."""
+        """How long the model has been at work up to now, including windows under way."""
         with self._mutex:
             return self._seconds + (self._clock.monotonic() - self._counted_to if self._active else 0)

@@ -4,7 +4,6 @@ Memory is bounded whatever a run lasts: when the slices are used up, each two be
 told of nor how its timeline is drawn.
 """
 
-import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -33,7 +32,7 @@ class Slice:
 
 
 class RunTimeline:
-    """Grows while a run goes on; safe to share by threads.
+    """Grows while a run goes on.
 
     Args:
         started: when the worker of this run began.
@@ -44,7 +43,6 @@ class RunTimeline:
         self._started = started
         self._phase: Phase = phase
         self._counted_to = 0.0
-        self._mutex = threading.Lock()
         self.slice_seconds = _FIRST_SLICE_SECONDS
         self.slices: list[Slice] = []
 
@@ -55,20 +53,17 @@ class RunTimeline:
 
     def becomes(self, phase: Phase, at: datetime) -> None:
         """Another phase begins."""
-        with self._mutex:
-            self._count_to(at)
-            self._phase = phase
+        self._count_to(at)
+        self._phase = phase
 
     def ended(self, outcome: Outcome, at: datetime) -> None:
         """A job ended."""
-        with self._mutex:
-            jobs = self._slice((at - self._started).total_seconds()).jobs
-            jobs[outcome] = jobs.get(outcome, 0) + 1
+        jobs = self._slice((at - self._started).total_seconds()).jobs
+        jobs[outcome] = jobs.get(outcome, 0) + 1
 
     def close(self, at: datetime) -> None:
         """Tell of everything up to now; what follows may still be added."""
-        with self._mutex:
-            self._count_to(at)
+        self._count_to(at)
 
     def _count_to(self, at: datetime) -> None:
         end = (at - self._started).total_seconds()

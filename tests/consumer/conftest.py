@@ -25,15 +25,17 @@ from consumer.media.decode import SAMPLE_RATE
 from consumer.model.registry import Models
 from consumer.model.transcriber import Aborted, Speech, Transcriber, Transcription
 from consumer.run.loop import Worker
+from consumer.run.metrics import WorkerMetrics
 from consumer.run.pipeline import Pipeline
-from consumer.run.record import RunRecord
 from consumer.run.reporter import Reporter
+from consumer.run.session_finisher import SessionFinisher
 from consumer.sessions.audio import SessionAudio
 from consumer.sessions.hints import SessionHints
 from shared.aws.retrying import Retrier
 from shared.clock import iso
 from shared.formats.messages import ChunkJob, chunk_job
 from shared.formats.transcripts import Segment, Word
+from shared.reporting.notify import Notifier, nobody
 from shared.setting_groups import ModelSettings
 from shared.settings import Settings
 from shared.state.instances import STARTED_AT_TAG
@@ -96,28 +98,44 @@ class Crew:
     transcriber: ScriptedTranscriber = field(default_factory=ScriptedTranscriber)
     until_empty: bool = True
     hung: list[bool] = field(default_factory=list)
-    worker: JobHandler = field(init=False)
-    runner: Worker = field(init=False)
+    notifier: Notifier = field(default_factory=nobody)
+    metrics: WorkerMetrics | None = None
+    handler: JobHandler = field(init=False)
+    worker: Worker = field(init=False)
+    heart: HeartbeatSender = field(init=False)
+    reporter: Reporter = field(init=False)
+    queue: JobQueue = field(init=False)
+    ledger: Ledger = field(init=False)
+    retrier: Retrier = field(init=False)
+    audio: SessionAudio = field(init=False)
     leases: LeaseKeeper = field(init=False)
     lock: SessionLock = field(init=False)
     stop: StopRequest = field(init=False)
     models: Models = field(init=False)
     load: Callable[[ModelSettings], Transcriber] = field(init=False)
-    pipeline: Pipeline | None = field(init=False, default=None)
+    pipeline: Pipeline = field(init=False)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        queue = JobQueue(self.cloud.sqs, self.settings, self.clock)
-        ledger = Ledger(self.cloud.dynamodb, self.settings, self.clock)
-        self.leases = LeaseKeeper(queue, self.settings, self.clock, lambda: self.hung.append(True))
+        s3 = self.cloud.s3
+        self.queue = JobQueue(self.cloud.sqs, self.settings, self.clock)
+        self.ledger = Ledger(self.cloud.dynamodb, self.settings, self.clock)
+        self.leases = LeaseKeeper(self.queue, self.settings, self.clock, lambda: self.hung.append(True))
         self.lock = SessionLock(self.cloud.s3, self.settings.bucket, self.clock, timedelta(minutes=30))
         self.load = lambda _: self.transcriber
         self.stop = StopRequest(self.clock, self.settings.drain_seconds)
-        worker_id = self.instance_id or "host-1"
-        retrier = Retrier(self.settings.retry_attempts, self.clock)
-        audio = SessionAudio(self.cloud.s3, self.settings, retrier)
-        self.worker = JobHandler(
-            worker_id, self.settings, self.clock, self.cloud.s3, queue, self.leases, ledger, audio, retrier
+        self.retrier = Retrier(self.settings.retry_attempts, self.clock)
+        self.audio = SessionAudio(s3, self.settings, self.retrier)
+        self.handler = JobHandler(
+            self.worker_id,
+            self.settings,
+            self.clock,
+            s3,
+            self.queue,
+            self.leases,
+            self.ledger,
+            self.audio,
+            self.retrier,
         )
         instance = None
         if self.instance_id:
@@ -126,21 +144,26 @@ class Crew:
             )
         self.models = Models(self.settings, self._load)
         self.gate = Gate(self.lock.read if self.settings.lock_enabled else None, self.stop, self.clock)
-        self.runner = Worker(
-            self.worker,
-            self.models,
-            self.gate,
-            self.stop,
-            HeartbeatSender(ledger, worker_id, self.clock, self.settings.heartbeat_seconds),
-            instance,
-            Reporter(self.worker, self.gate, instance, self._record()),
-            until_empty=self.until_empty,
+        self.heart = HeartbeatSender(self.ledger, self.worker_id, self.clock, self.settings.heartbeat_seconds)
+        self.reporter = Reporter(
+            self.settings, self.clock, s3, self.retrier, self.notifier, self.gate, instance, self.metrics
+        )
+        self.reporter.record.model_load_seconds = 1.5
+        self.pipeline = self._pipeline()
+        finisher = SessionFinisher.from_settings(
+            s3, self.settings, self.clock, self.notifier, lambda: self.gate.look().held
+        )
+        self.worker = Worker(
+            self.settings, self.pipeline, finisher, self.gate, self.stop, self.heart, instance, self.reporter
         )
 
-    def _record(self) -> RunRecord:
-        record = RunRecord.begun(self.clock.now(), "load")
-        record.model_load_seconds = 1.5
-        return record
+    @property
+    def worker_id(self) -> str:
+        return self.instance_id or "host-1"
+
+    def _pipeline(self) -> Pipeline:
+        hints = SessionHints(self.cloud.s3, self.settings.bucket, self.retrier)
+        return Pipeline(self.settings, self.clock, self.handler, self.models, self.audio, hints, self.gate, self.stop)
 
     def _load(self, wanted: ModelSettings) -> Transcriber:
         return self.load(wanted)
@@ -160,24 +183,17 @@ class Crew:
     def send(self, body: str, queue_url: str | None = None) -> None:
         self.cloud.sqs.send_message(QueueUrl=queue_url or self.settings.jobs_queue_url, MessageBody=body)
 
+    def run(self) -> None:
+        """Be a worker until it ends."""
+        self.worker.run(until_empty=self.until_empty)
+
     def work(self) -> None:
         """Receive once, and bring every job received to an end."""
-        record = self.runner.record
-        hints = SessionHints(self.cloud.s3, self.settings.bucket, self.worker.retrier)
-        pipeline = self.pipeline = Pipeline(
-            self.worker,
-            self.models,
-            hints,
-            self.gate,
-            self.stop,
-            on_end=lambda each: record.add(each) if each else None,
-            on_work=record.worked,
-        )
+        pipeline = self.pipeline = self._pipeline()
         with pipeline.running():
-            messages = self.worker.queue.receive(10, wait=False)
-            self.leases.hold(messages)
-            pipeline.accept(messages)
-            pipeline.settle()
+            pipeline.accept(pipeline.receive(10, wait=False))
+            pipeline.accept([])
+        self.reporter.count(pipeline.results)
 
     # --- what a test looks at
 
@@ -197,7 +213,7 @@ class Crew:
         self.cloud.sqs.meta.events.register("before-call.sqs.ReceiveMessage", hook)
 
     def ledger_status(self, job: ChunkJob) -> str:
-        return str(self.worker.ledger.session_jobs(job.session_path)[job.chunk]["status"])
+        return str(self.ledger.session_jobs(job.session_path)[job.chunk]["status"])
 
     def waiting(self) -> tuple[int, int]:
         """Visible and in-flight messages of the jobs queue."""
@@ -222,8 +238,7 @@ class Crew:
         return [json.loads(body) for body in bodies]
 
     def heartbeat_state(self) -> str:
-        worker_id = self.worker.worker_id
-        return self.worker.ledger.heartbeats([worker_id]).valid[worker_id].state
+        return self.ledger.heartbeats([self.worker_id]).valid[self.worker_id].state
 
 
 MakeCrew = Callable[..., Crew]
@@ -300,6 +315,8 @@ def crew(cloud: "Cloud", clock: "FakeClock") -> MakeCrew:
         instance_id: str | None = None,
         transcriber: ScriptedTranscriber | None = None,
         until_empty: bool = True,
+        notifier: Notifier | None = None,
+        metrics: WorkerMetrics | None = None,
         **settings: Any,
     ) -> Crew:
         hooked = HookedClock(clock)
@@ -310,6 +327,8 @@ def crew(cloud: "Cloud", clock: "FakeClock") -> MakeCrew:
             instance_id,
             transcriber or ScriptedTranscriber(),
             until_empty,
+            notifier=notifier or nobody(),
+            metrics=metrics,
         )
 
     return make

@@ -57,7 +57,7 @@ def said_by_a_worker(clock: "FakeClock") -> list[str]:
     lines: list[Any] = []
     metrics = WorkerMetrics("blue", clock, lines.append)
     clock.advance(60)
-    metrics.say(0)
+    metrics.write(0)
     (directive,) = lines[0]["_aws"]["CloudWatchMetrics"]
     return [metric["Name"] for metric in directive["Metrics"]]
 

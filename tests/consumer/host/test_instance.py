@@ -203,5 +203,5 @@ def test_a_worker_says_that_it_is_needed_while_it_is_busy_or_locked_and_not_whil
         one.lock.release("bob", "live-1")
 
     one.clock.on_sleep = end_the_live_session
-    one.runner.run()
+    one.run()
     assert set(said) == {("locked", True), ("idle", False), ("busy", True), ("draining", False)}

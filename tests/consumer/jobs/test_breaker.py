@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from consumer.jobs.breaker import Breaker
+from consumer.jobs.breaker import ReceiveBreaker
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def denied() -> None:
 
 
 def test_while_all_is_well_there_is_all_the_room(clock: FakeClock) -> None:
-    breaker = Breaker(clock)
+    breaker = ReceiveBreaker(clock)
     assert breaker.room(10, idle=False) == 10
     assert breaker.room(0, idle=True) == 0
 
 
 def test_after_an_outage_nothing_is_taken_for_a_while_and_then_one_job_to_see(clock: FakeClock) -> None:
-    breaker = Breaker(clock)
+    breaker = ReceiveBreaker(clock)
     breaker.failed(back)
     assert breaker.room(10, idle=True) == 0
     clock.advance(5)
@@ -42,7 +42,7 @@ def test_after_an_outage_nothing_is_taken_for_a_while_and_then_one_job_to_see(cl
 
 
 def test_as_long_as_the_service_is_away_no_job_is_risked_and_it_is_asked_every_few_seconds(clock: FakeClock) -> None:
-    breaker, asked = Breaker(clock), []
+    breaker, asked = ReceiveBreaker(clock), []
 
     def ask() -> None:
         asked.append(clock.monotonic())
@@ -57,7 +57,7 @@ def test_as_long_as_the_service_is_away_no_job_is_risked_and_it_is_asked_every_f
 
 
 def test_a_trial_that_fails_lengthens_the_pause(clock: FakeClock) -> None:
-    breaker = Breaker(clock)
+    breaker = ReceiveBreaker(clock)
     breaker.failed(back)
     clock.advance(5)
     breaker.failed(back)
@@ -68,7 +68,7 @@ def test_a_trial_that_fails_lengthens_the_pause(clock: FakeClock) -> None:
 
 
 def test_jobs_that_were_in_hand_when_it_began_do_not_lengthen_the_pause(clock: FakeClock) -> None:
-    breaker = Breaker(clock)
+    breaker = ReceiveBreaker(clock)
     for _ in range(5):
         breaker.failed(back)
     clock.advance(5)
@@ -76,7 +76,7 @@ def test_jobs_that_were_in_hand_when_it_began_do_not_lengthen_the_pause(clock: F
 
 
 def test_an_answer_that_is_no_outage_is_an_answer(clock: FakeClock) -> None:
-    breaker = Breaker(clock)
+    breaker = ReceiveBreaker(clock)
     breaker.failed(denied)
     clock.advance(5)
     assert breaker.room(10, idle=True) == 1
@@ -91,7 +91,7 @@ def test_in_a_long_outage_a_worker_receives_each_job_once_and_gives_none_up(crew
     one.before_each_poll(lambda: polls.append(one.clock.monotonic() - began))
     failing = refuse(one.cloud.s3, "s3.GetObject", "ServiceUnavailable", 503, times=12)
     # when
-    one.runner.run()
+    one.run()
     # then
     assert failing() == 12, "four tries of each of the three jobs"
     assert one.dead_letters() == []

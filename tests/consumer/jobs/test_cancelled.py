@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 def cancelled(one: "Crew", chunk: str = "001") -> "ChunkJob":
     job = one.job(chunk)
-    one.worker.ledger.cancel(job.session_path, job.chunk, job.audio_size)
+    one.ledger.cancel(job.session_path, job.chunk, job.audio_size)
     return job
 
 
@@ -29,7 +29,7 @@ def test_a_job_that_is_cancelled_while_in_work_is_finished(crew: "MakeCrew") -> 
     job = one.job()
 
     def cancel() -> None:
-        one.worker.ledger.cancel(job.session_path, job.chunk, job.audio_size)
+        one.ledger.cancel(job.session_path, job.chunk, job.audio_size)
 
     one.transcriber.during = cancel
     one.work()
@@ -40,7 +40,7 @@ def test_a_job_that_is_cancelled_while_in_work_is_finished(crew: "MakeCrew") -> 
 def test_a_job_that_is_cancelled_while_in_work_and_goes_back_is_dropped_then(crew: "MakeCrew") -> None:
     one = crew()
     job = one.job()
-    ledger = one.worker.ledger
+    ledger = one.ledger
     ledger.processing(job, "i-other", 1)
     assert not ledger.cancel(job.session_path, job.chunk, job.audio_size)
     ledger.handed_back(job, "the instance was reclaimed")
@@ -51,7 +51,7 @@ def test_a_job_that_is_cancelled_while_in_work_and_goes_back_is_dropped_then(cre
 def test_a_chunk_that_is_asked_for_again_is_worked_on(crew: "MakeCrew") -> None:
     one = crew()
     job = cancelled(one)
-    one.worker.ledger.requeue(job)
+    one.ledger.requeue(job)
     one.work()
     assert one.transcript(job)["text"] == "hello you"
 

@@ -62,7 +62,7 @@ def test_two_workers_with_the_same_job_publish_one_result(crew: "MakeCrew") -> N
     assert (first.transcriber.calls, second.transcriber.calls) == (1, 1)
     assert first.transcript(job)["model"] == "second"
     assert first.waiting() == (0, 0)
-    assert (first.runner.record.skipped, second.runner.record.completed) == (1, 1)
+    assert (first.reporter.record.skipped, second.reporter.record.completed) == (1, 1)
 
 
 def test_a_forced_job_replaces_the_transcript_that_stood(crew: "MakeCrew") -> None:
@@ -117,7 +117,7 @@ def test_broken_audio_goes_to_the_dead_letter_queue_and_the_session_goes_on(crew
     assert one.ledger_status(broken) == "failed"
     assert one.transcript(whole)["text"] == "hello you"
     assert one.waiting() == (0, 0)
-    assert [(e.chunk, e.reason) for e in one.runner.record.errors] == [("001", reason)]
+    assert [(e.chunk, e.reason) for e in one.reporter.record.errors] == [("001", reason)]
 
 
 def test_a_chunk_deleted_after_it_was_queued_goes_to_the_dead_letter_queue(crew: "MakeCrew") -> None:
@@ -224,7 +224,7 @@ def test_a_job_that_failed_too_often_goes_to_the_dead_letter_queue_with_the_last
     one.work()
     assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
     assert one.ledger_status(job) == "failed"
-    assert "AccessDenied" in one.runner.record.errors[0].detail
+    assert "AccessDenied" in one.reporter.record.errors[0].detail
 
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("ExpiredToken", 400), ("RequestTimeTooSkewed", 403)])
@@ -275,7 +275,7 @@ def test_three_unexpected_errors_in_a_row_end_the_process(crew: "MakeCrew") -> N
 
     one.transcriber.during = fail
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert one.waiting() == (1, 3)  # the fourth job went back at once, the others after their delay
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def test_a_lease_that_is_extended_outlives_its_first_visibility_timeout(crew: "MakeCrew") -> None:
     one = crew(visibility_timeout_seconds=30)
     one.job()
-    [message] = one.worker.queue.receive(10, wait=False)
+    [message] = one.queue.receive(10, wait=False)
     one.leases.hold([message])
     for _ in range(5):
         one.clock.advance(20)
@@ -24,7 +24,7 @@ def test_a_lease_that_is_extended_outlives_its_first_visibility_timeout(crew: "M
 def test_a_lease_that_nobody_extends_runs_out(crew: "MakeCrew") -> None:
     one = crew(visibility_timeout_seconds=30)
     one.job()
-    [message] = one.worker.queue.receive(10, wait=False)
+    [message] = one.queue.receive(10, wait=False)
     one.leases.hold([message])
     one.clock.advance(29)
     one.leases.check(message)
@@ -37,7 +37,7 @@ def test_a_lease_that_sqs_refuses_to_extend_is_lost_and_the_others_are_not(crew:
     one = crew()
     one.job("001")
     one.job("002")
-    first, second = one.worker.queue.receive(10, wait=False)
+    first, second = one.queue.receive(10, wait=False)
     one.leases.hold([first, second])
 
     def refuse_first(parsed: dict[str, object], **_: object) -> None:
@@ -54,7 +54,7 @@ def test_a_lease_that_sqs_refuses_to_extend_is_lost_and_the_others_are_not(crew:
 def test_with_sqs_away_a_lease_holds_until_its_time_is_over(crew: "MakeCrew", refuse: "Refuse") -> None:
     one = crew(visibility_timeout_seconds=30)
     one.job()
-    [message] = one.worker.queue.receive(10, wait=False)
+    [message] = one.queue.receive(10, wait=False)
     one.leases.hold([message])
     refuse(one.cloud.sqs, "sqs.ChangeMessageVisibilityBatch", "ServiceUnavailable", 503)
     one.clock.advance(10)
@@ -69,7 +69,7 @@ def test_a_job_beyond_its_deadline_loses_its_lease_and_ends_the_process(crew: "M
     one = crew(visibility_timeout_seconds=30, job_deadline_seconds=100)
     one.job("001")
     one.job("002")
-    hanging, waiting = one.worker.queue.receive(10, wait=False)
+    hanging, waiting = one.queue.receive(10, wait=False)
     one.leases.hold([hanging, waiting])
     one.leases.begin(hanging)
     for _ in range(5):
@@ -88,8 +88,8 @@ def test_a_job_beyond_its_deadline_loses_its_lease_and_ends_the_process(crew: "M
 def test_a_message_that_was_given_back_is_not_extended_any_more(crew: "MakeCrew") -> None:
     one = crew()
     one.job()
-    messages = one.worker.queue.receive(10, wait=False)
+    messages = one.queue.receive(10, wait=False)
     one.leases.hold(messages)
-    one.worker.release(messages)
+    one.handler.release(messages)
     one.leases.extend_all()
     assert one.waiting() == (1, 0)

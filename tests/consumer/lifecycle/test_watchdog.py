@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def progress_of(one: "Crew") -> WorkerProgress:
-    return WorkerProgress(one.runner.heart, one.leases, one.settings, one.clock)
+    return WorkerProgress(one.heart, one.leases, one.settings, one.clock)
 
 
 def begin_a_job(one: "Crew") -> None:
     one.job()
-    messages = one.worker.queue.receive(1, wait=False)
+    messages = one.queue.receive(1, wait=False)
     one.leases.hold(messages)
     one.leases.begin(messages[0])
 
@@ -29,7 +29,7 @@ def test_a_loop_that_no_longer_turns_is_a_problem_and_one_that_turns_again_is_no
     assert progress.problem() is None
     one.clock.advance(1)
     assert progress.problem() == "the loop has not turned for 191 s"
-    one.runner.heart.tick()
+    one.heart.tick()
     assert progress.problem() is None
 
 
@@ -45,7 +45,7 @@ def test_a_job_that_outlived_its_deadline_is_a_problem_though_the_loop_turns(cre
     progress = progress_of(one)
     begin_a_job(one)
     one.clock.advance(730)
-    one.runner.heart.tick()
+    one.heart.tick()
     assert progress.problem() is None
     one.clock.advance(1)
     assert progress.problem() == "a job has been at work for 731 s"
@@ -54,12 +54,12 @@ def test_a_job_that_outlived_its_deadline_is_a_problem_though_the_loop_turns(cre
 def test_a_job_that_waits_for_the_model_has_no_age(crew: "MakeCrew") -> None:
     one = crew()
     one.job()
-    messages = one.worker.queue.receive(1, wait=False)
+    messages = one.queue.receive(1, wait=False)
     one.leases.hold(messages)
     one.leases.begin(messages[0])
     one.leases.pause(messages[0])
     one.clock.advance(5000)
-    one.runner.heart.tick()
+    one.heart.tick()
     assert progress_of(one).problem() is None
 
 
@@ -86,7 +86,7 @@ def test_an_idle_worker_shows_progress_at_every_poll(crew: "MakeCrew") -> None:
         seen.append(progress.problem())
 
     one.before_each_poll(a_slow_poll)
-    one.runner.run()
+    one.run()
     assert seen == [None] * 6  # five empty polls and the last one before the end
 
 
@@ -102,7 +102,7 @@ def test_a_worker_that_waits_for_a_live_session_shows_progress(crew: "MakeCrew")
             one.lock.release("bob", "live")
 
     one.clock.on_sleep = while_it_waits
-    one.runner.run()
+    one.run()
     assert len(seen) >= 2000  # of half a second each: a quarter of an hour
     assert set(seen) == {None}
 
@@ -117,7 +117,7 @@ def test_a_worker_whose_model_hangs_falls_silent(crew: "MakeCrew") -> None:
     def hang(speech: Speech) -> Transcription:
         for _ in range(12):
             one.clock.advance(30)
-            one.runner.heart.tick()  # the loop itself goes on
+            one.heart.tick()  # the loop itself goes on
             watchdog.look()
             counts.append(len(signs))
         raise AssertionError("ended by the test")

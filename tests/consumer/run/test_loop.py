@@ -21,7 +21,7 @@ def test_the_owned_instance_is_stopped_after_three_empty_polls(
     one = crew(instance_id=mine, until_empty=False)
     jobs = [one.job(chunk) for chunk in ("001", "002")]
     one.clock.advance(90)
-    one.runner.run()
+    one.run()
     assert state_of(mine) == "stopped"
     assert [one.ledger_status(job) for job in jobs] == ["completed", "completed"]
     [report] = one.reports()
@@ -40,7 +40,7 @@ def test_an_instance_that_someone_else_started_is_never_stopped(
     theirs = instance(owned=False)
     one = crew(instance_id=theirs, until_empty=True)
     one.job()
-    one.runner.run()
+    one.run()
     assert state_of(theirs) == "running"
     assert one.reports()[0]["gpu"]["weStartedIt"] is False
 
@@ -50,7 +50,7 @@ def test_an_instance_that_a_person_started_again_is_theirs(
 ) -> None:
     mine = instance(owned=True, started_seconds_ago=3600)  # and EC2 launched it just now
     one = crew(instance_id=mine)
-    one.runner.run()
+    one.run()
     assert state_of(mine) == "running"
 
 
@@ -67,7 +67,7 @@ def test_two_empty_polls_do_not_end_the_run(crew: "MakeCrew", instance: "Callabl
                 jobs.append(one.job(f"{len(empty):03d}"))
 
     on_log(after_two_empty_polls)
-    one.runner.run()
+    one.run()
     assert [one.ledger_status(job) for job in jobs] == ["completed", "completed"]
     assert empty == [1, 2, 1, 2, 1, 2, 3]
 
@@ -83,9 +83,9 @@ def test_a_job_that_comes_while_the_worker_drains_is_still_done(
         if one.heartbeat_state() == "draining" and not jobs:
             jobs.append(one.job())
 
-    one.runner.heart.beat()
+    one.heart.beat()
     one.before_each_poll(on_draining)
-    one.runner.run()
+    one.run()
     assert [one.ledger_status(job) for job in jobs] == ["completed"]
     assert state_of(mine) == "stopped"
     assert one.waiting() == (0, 0)
@@ -106,7 +106,7 @@ def test_with_the_lock_held_nothing_is_received_and_nothing_stopped_until_it_is_
             one.lock.release("bob", "live-1")
 
     one.clock.on_sleep = look
-    one.runner.run()
+    one.run()
     assert seen[:5] == [((1, 0), "running", "locked")] * 5
     assert one.ledger_status(job) == "completed"
     assert state_of(mine) == "stopped"
@@ -122,7 +122,7 @@ def test_a_lock_taken_in_mid_work_sends_all_but_the_window_in_hand_back_at_once(
 
     one.transcriber.during = begin_a_live_session
     one.clock.on_sleep = one.stop.request
-    one.runner.run()
+    one.run()
     assert one.transcriber.calls == 1
     assert sorted(one.ledger_status(job) for job in jobs) == ["completed", "queued", "queued", "queued"]
     assert one.waiting() == (3, 0)
@@ -133,7 +133,7 @@ def test_an_unreadable_lock_counts_as_held(crew: "MakeCrew") -> None:
     one.job()
     one.cloud.s3.put_object(Bucket=one.settings.bucket, Key="batch-lock.json", Body=b"<html>")
     one.clock.on_sleep = one.stop.request
-    one.runner.run()
+    one.run()
     assert one.waiting() == (1, 0)
 
 
@@ -145,7 +145,7 @@ def test_a_worker_that_is_refused_the_lock_for_its_own_sake_ends_for_a_fresh_sta
     one.job()
     refused = refuse(one.cloud.s3, "s3.GetObject", code, 400)
     with pytest.raises(WorkerBrokenError, match=code):
-        one.runner.run()
+        one.run()
     assert refused() >= 3
     assert one.waiting() == (1, 0)
 
@@ -154,7 +154,7 @@ def test_a_moment_in_which_it_is_refused_ends_no_worker(crew: "MakeCrew", refuse
     one = crew()
     job = one.job()
     refuse(one.cloud.s3, "s3.GetObject", "ExpiredToken", 400, times=3)
-    one.runner.run()
+    one.run()
     assert one.ledger_status(job) == "completed"
 
 
@@ -162,7 +162,7 @@ def test_a_fleet_with_the_lock_switched_off_works_under_a_held_lock(crew: "MakeC
     one = crew(lock_enabled=False)
     job = one.job()
     one.lock.take("bob", "live-1")
-    one.runner.run()
+    one.run()
     assert one.ledger_status(job) == "completed"
 
 
@@ -176,10 +176,10 @@ def test_a_lock_taken_while_draining_keeps_the_instance(
         if one.heartbeat_state() == "draining":
             one.lock.take("bob", "live-1")
 
-    one.runner.heart.beat()
+    one.heart.beat()
     one.before_each_poll(on_draining)
     one.clock.on_sleep = one.stop.request
-    one.runner.run()
+    one.run()
     assert state_of(mine) == "running"
 
 
@@ -194,7 +194,7 @@ def test_a_lock_taken_while_the_report_is_written_keeps_the_instance_until_it_is
         if params["url_path"].endswith(".html"):
             one.lock.take("bob", "live-1")
 
-    one.runner.worker.s3.meta.events.register("before-call.s3.PutObject", on_report)
+    one.cloud.s3.meta.events.register("before-call.s3.PutObject", on_report)
     seen: list[str] = []
 
     def look() -> None:
@@ -203,7 +203,7 @@ def test_a_lock_taken_while_the_report_is_written_keeps_the_instance_until_it_is
             one.lock.release("bob", "live-1")
 
     one.clock.on_sleep = look
-    one.runner.run()
+    one.run()
     assert seen == ["running"] * 3
     assert state_of(mine) == "stopped"
     assert len(one.reports()) == 1
@@ -215,7 +215,7 @@ def test_a_request_to_stop_finishes_the_window_in_hand_and_gives_the_rest_back_a
     one = crew(instance_id=instance(owned=True), until_empty=False)
     jobs = [one.job(session=session) for session in ("s1", "s2", "s3", "s4")]
     one.transcriber.during = one.stop.request
-    one.runner.run()
+    one.run()
     assert sorted(one.ledger_status(job) for job in jobs) == ["completed", "queued", "queued", "queued"]
     assert one.waiting() == (3, 0)
     [report] = one.reports()
@@ -229,7 +229,7 @@ def test_a_request_to_stop_that_finds_the_worker_idle_interrupts_nothing(
     one = crew(instance_id=instance(owned=True), until_empty=False)
     one.job()
     on_log(lambda event: one.stop.request() if event["event"] == "empty_poll" else None)
-    one.runner.run()
+    one.run()
     [report] = one.reports()
     assert (report["status"], report["reason"]) == ("success", None)
 
@@ -240,7 +240,7 @@ def test_when_stopping_is_refused_the_host_is_powered_off(
     powered_off = tmp_path / "powered-off"
     one = crew(instance_id=instance(owned=True), until_empty=False, power_off_command=f"touch '{powered_off}'")
     refuse(one.cloud.ec2, "ec2.StopInstances", "UnauthorizedOperation", 403)
-    one.runner.run()
+    one.run()
     assert powered_off.exists()
 
 
@@ -249,7 +249,7 @@ def test_when_it_cannot_be_stopped_at_all_the_worker_stays_useful(
 ) -> None:
     one = crew(instance_id=instance(owned=True), until_empty=True)
     refuse(one.cloud.ec2, "ec2.StopInstances", "UnauthorizedOperation", 403)
-    one.runner.run()
+    one.run()
     assert one.heartbeat_state() == "idle"  # no longer draining: it counts as capacity again
 
 
@@ -259,7 +259,7 @@ def test_an_instance_that_cannot_be_described_is_not_stopped(
     mine = instance(owned=True)
     one = crew(instance_id=mine, until_empty=True)
     refuse(one.cloud.ec2, "ec2.DescribeInstances", "RequestLimitExceeded", 503, times=1)
-    one.runner.run()
+    one.run()
     assert state_of(mine) == "running"
 
 
@@ -267,7 +267,7 @@ def test_a_queue_that_is_away_for_a_while_ends_nothing(crew: "MakeCrew", refuse:
     one = crew()
     job = one.job()
     refuse(one.cloud.sqs, "sqs.ReceiveMessage", "ServiceUnavailable", 503, times=5)
-    one.runner.run()
+    one.run()
     assert one.ledger_status(job) == "completed"
 
 
@@ -275,7 +275,7 @@ def test_a_queue_that_may_not_be_read_ends_the_process(crew: "MakeCrew", refuse:
     one = crew()
     refuse(one.cloud.sqs, "sqs.ReceiveMessage", "AccessDenied", 403)
     with pytest.raises(one.cloud.sqs.exceptions.ClientError, match="AccessDenied"):
-        one.runner.run()
+        one.run()
 
 
 def test_a_report_that_cannot_be_written_does_not_keep_the_gpu_running(
@@ -284,7 +284,7 @@ def test_a_report_that_cannot_be_written_does_not_keep_the_gpu_running(
     mine = instance(owned=True)
     one = crew(instance_id=mine, until_empty=False)
     refuse(one.cloud.s3, "s3.PutObject", "AccessDenied", 403)
-    one.runner.run()
+    one.run()
     assert state_of(mine) == "stopped"
 
 
@@ -293,7 +293,7 @@ def test_the_report_repeats_the_newest_scan(crew: "MakeCrew") -> None:
     one.job()
     body = b'{"totalSessions": 9, "totalMissingChunks": 4, "sessionsWithMissingChunks": 2, "more": 1}'
     one.cloud.s3.put_object(Bucket=one.settings.bucket, Key="batch-data/pending-jobs.json", Body=body)
-    one.runner.run()
+    one.run()
     assert one.reports()[0]["scan"] == {
         "sessionsScanned": 9,
         "totalMissingChunks": 4,
@@ -304,7 +304,7 @@ def test_the_report_repeats_the_newest_scan(crew: "MakeCrew") -> None:
 def test_a_run_in_which_all_jobs_failed_is_reported_so(crew: "MakeCrew") -> None:
     one = crew()
     one.job(audio=b"")
-    one.runner.run()
+    one.run()
     [report] = one.reports()
     assert (report["status"], report["transcription"]["successRate"]) == ("failed", 0)
     assert report["errors"][0]["reason"] == "audio-empty"
@@ -319,5 +319,5 @@ def test_where_instances_are_kept_without_work_a_worker_stays_for_an_hour_of_emp
     one = crew(instance_id=instance(owned=True), until_empty=False, min_instances=1, max_empty_polls=3)
     empty: list[int] = []
     on_log(lambda event: empty.append(event["in_a_row"]) if event["event"] == "empty_poll" else None)
-    one.runner.run()
+    one.run()
     assert empty == [1, 2, 3, 4, 5]

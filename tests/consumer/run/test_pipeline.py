@@ -120,6 +120,19 @@ def test_a_broken_gap_between_two_others_is_dead_lettered_and_those_are_filled(c
     assert [seconds(speech) for speech in one.transcriber.windows] == [5.0, 5.0]
 
 
+def test_the_next_poll_waits_unless_the_last_one_brought_messages(crew: "MakeCrew") -> None:
+    one = crew()
+    queue(one, [2])
+    with one.pipeline.running():
+        at_first = one.pipeline.intake()
+        one.pipeline.accept(one.pipeline.receive(10, wait=False))
+        after_messages = one.pipeline.intake()
+        one.pipeline.accept([])
+        after_none = one.pipeline.intake()
+    assert [each.long_poll for each in (at_first, after_messages, after_none)] == [True, False, True]
+    assert at_first.idle
+
+
 # --- what the recorder did to the audio
 
 
@@ -233,7 +246,7 @@ def test_of_a_window_that_fails_each_job_is_tried_alone(crew: "MakeCrew") -> Non
     # given: a model that fails on everything that holds chunk 3
     one = crew(retry_backoff_seconds=60)
     jobs = queue(one, [2, 3, 4])
-    poison = one.worker.audio.of(jobs[1]).samples
+    poison = one.audio.of(jobs[1]).samples
 
     def fail_on_poison(speech: Speech) -> Transcription | None:
         if any((speech.samples[at : at + 1000] == poison[:1000]).all() for at in range(0, len(speech.samples), 79680)):
@@ -255,7 +268,7 @@ def test_a_broken_model_ends_the_process_and_gives_everything_back(crew: "MakeCr
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert one.waiting() == (5, 0)
     assert one.transcriber.calls == 1
     assert {one.ledger_status(job) for job in jobs} == {"queued"}
@@ -270,7 +283,7 @@ def test_a_job_that_breaks_the_model_alone_is_not_given_back_for_ever(crew: "Mak
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert [reason for reason, _ in one.dead_letters()] == ["attempts-exhausted"]
     assert {one.ledger_status(job) for job in jobs} == {"failed", "queued"}
     assert one.waiting() == (1, 0)
@@ -285,7 +298,7 @@ def test_jobs_that_the_model_had_together_when_it_broke_all_go_back(crew: "MakeC
 
     hears(one.transcriber, break_down)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
     assert one.waiting() == (len(jobs), 0)
 
 
@@ -342,7 +355,7 @@ def test_never_more_jobs_are_in_hand_than_the_setting_allows(crew: "MakeCrew") -
     jobs = [one.job(session=f"s{n}") for n in range(20)]
     in_hand: list[int] = []
     one.transcriber.during = lambda: in_hand.append(one.waiting()[1])
-    one.runner.run()
+    one.run()
     assert {one.ledger_status(job) for job in jobs} == {"completed"}
     assert max(in_hand) <= 4
 
@@ -351,7 +364,7 @@ def test_a_message_that_is_delivered_twice_is_heard_once(crew: "MakeCrew") -> No
     one = crew()
     job = one.job()
     one.send(job.to_json())
-    one.runner.run()
+    one.run()
     assert one.transcriber.calls == 1
     assert one.waiting() == (0, 0)
 
@@ -367,7 +380,7 @@ def test_a_defect_in_a_stage_ends_the_process_and_not_the_work_alone(
 
     monkeypatch.setattr("consumer.run.pipeline.split_by_chunk", defect)
     with pytest.raises(WorkerBrokenError):
-        one.runner.run()
+        one.run()
 
 
 # --- helpers
@@ -380,7 +393,7 @@ def hears(transcriber: "ScriptedTranscriber", what: Callable[[Speech], Transcrip
 
 
 def windows_ready(crew: "Crew") -> int:
-    return len(crew.pipeline._ready) if crew.pipeline else 0
+    return len(crew.pipeline._ready)
 
 
 def until(condition: Callable[[], bool]) -> bool:

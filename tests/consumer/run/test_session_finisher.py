@@ -42,7 +42,7 @@ def test_when_the_last_gap_is_filled_the_session_gets_its_transcript(crew: "Make
     one.cloud.put_transcript("alice", "s1", "001", live("Before."))
     one.job("002")
 
-    one.runner.run()
+    one.run()
 
     made = session_transcript(one)
     assert made is not None
@@ -56,7 +56,7 @@ def test_while_gaps_are_left_there_is_no_session_transcript(crew: "MakeCrew") ->
     one.cloud.put_audio("alice", "s1", "009")
     job = one.job("002")
 
-    one.runner.run()
+    one.run()
 
     assert one.ledger_status(job) == "completed"
     assert session_transcript(one) is None
@@ -67,7 +67,7 @@ def test_where_the_only_gaps_left_are_broken_for_good_the_transcript_is_a_partia
     one.job("001")
     one.job("002", audio=b"this is no audio at all")
 
-    one.runner.run()
+    one.run()
 
     made = session_transcript(one)
     assert made is not None
@@ -78,7 +78,7 @@ def test_a_session_that_may_still_be_going_on_is_left_alone(crew: "MakeCrew") ->
     one = crew(scan_min_age_seconds=600)
     one.job("001")
 
-    one.runner.run()
+    one.run()
 
     assert session_transcript(one) is None
 
@@ -90,7 +90,7 @@ def test_a_session_transcript_that_cannot_be_written_fails_no_job_and_no_run(
     job = one.job("001")
     failed = refuse(one.cloud.s3, "s3.ListObjectsV2", "AccessDenied", 403, times=2)
 
-    one.runner.run()
+    one.run()
 
     assert failed() == 2
     assert session_transcript(one) is None
@@ -108,7 +108,7 @@ def test_a_defect_in_assembling_fails_no_job_and_no_run(crew: "MakeCrew", monkey
 
     monkeypatch.setattr("shared.session.finalise.assemble", broken)
 
-    one.runner.run()
+    one.run()
 
     assert one.ledger_status(job) == "completed"
     assert [report["status"] for report in one.reports()] == ["success"]
@@ -119,7 +119,7 @@ def test_after_a_request_to_stop_what_is_complete_is_still_finished_in_the_time_
     job = one.job("001")
     one.transcriber.during = one.stop.request
 
-    one.runner.run()
+    one.run()
 
     assert one.ledger_status(job) == "completed"
     assert session_transcript(one) is not None

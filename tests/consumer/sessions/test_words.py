@@ -68,7 +68,7 @@ def alternating(
     one = crew(scan_min_age_seconds=0, transcriber=anything, max_jobs_in_hand=40, **polls)
     chunks = [path.read_bytes() for path in sorted((SAMPLES / recorder).glob("chunk-*.webm"))]
     jobs = [one.job(f"{n:03d}", audio=body, session=session) for n, body in enumerate(chunks, 1)]
-    audio = SessionAudio(one.cloud.s3, one.settings, one.worker.retrier)
+    audio = SessionAudio(one.cloud.s3, one.settings, one.retrier)
     samples = [audio.of(job).samples for job in jobs]
     if recorder not in wholes:
         [wholes[recorder]] = whisper.transcribe([Speech(np.concatenate(samples), "en")], should_abort=lambda: False)
@@ -78,7 +78,7 @@ def alternating(
         begin, end = ([0.0, *ends][n - 1], ends[n - 1] if n < len(samples) else float("inf"))
         put_live(one, session, n, (begin, end), whole, from_session=recorder == "timeslice")
 
-    one.runner.run()
+    one.run()
 
     key = f"{session_path('alice', session)}/transcription.json"
     made = json.loads(one.cloud.s3.get_object(Bucket=one.settings.bucket, Key=key)["Body"].read())

@@ -44,7 +44,7 @@ def emitted(
     lines: list[Any] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     worker = WorkerMetrics(cloud.settings.fleet_name, clock, lines.append)
     clock.advance(60)
-    worker.say(30)
+    worker.write(30)
     return {
         Metric(directive["Namespace"], metric["Name"], frozenset((key, line[key]) for key in dimensions))
         for line in lines

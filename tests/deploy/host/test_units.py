@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from consumer.run.process import _ALIVE_FILE_SECONDS, _EXIT_START_AFRESH
+from consumer.run.process import _ALIVE_FILE_SECONDS, _EXIT_RESTART
 from deploy.cli import cli
 from shared.settings import Settings
 
@@ -115,7 +115,7 @@ def test_a_wrong_setting_is_not_tried_again_and_a_request_to_start_afresh_is() -
     prevented = only(service, "RestartPreventExitStatus").split()
     assert only(service, "Restart") == "on-failure"
     assert "2" in prevented  # deploy.cli's code of a ConfigurationError
-    assert str(_EXIT_START_AFRESH) not in prevented
+    assert str(_EXIT_RESTART) not in prevented
 
 
 def test_a_host_without_settings_neither_fails_nor_stops() -> None:
