@@ -4,11 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := autoscaler bench consumer deploy producer scripts shared tests
 
-# Tests, faults and the demo start hundreds of processes: without bytecode each compiles the fleet anew.
+# Tests, faults and the demo start hundreds of processes: without bytecode each one compiles the fleet again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak load lint types format bench lock clean
+.PHONY: help demo test check lint types docs faults soak load format bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,25 @@ demo: .venv/local ## fill the gaps of real recordings on this machine and compar
 test: .venv/dev ## run all tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
+check: lint types docs ## all checks that come before the tests
+
+lint: .venv/dev ## check style, spelling, import rules, the template, and the host's scripts, container and services
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/cfn-lint deploy/template.yaml
+	$(BIN)/shellcheck .ci/run deploy/host/*.sh deploy/host/libexec/* scripts/*.sh
+	$(BIN)/hadolint deploy/host/Dockerfile
+	scripts/verify_units.sh
+
+types: .venv/dev ## check types
+	$(BIN)/mypy
+
+docs: .venv/dev ## build the documentation into build/docs; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/docs/index.html"
+
 faults: .venv/dev ## break everything that can break and show that nothing is lost; then fuzz all parsers (under 20 minutes)
 	$(BIN)/python -m tests.faults --json build/faults/faults.json
 
@@ -28,18 +47,6 @@ soak: .venv/dev ## half an hour of random faults under random load; replayable f
 
 load: .venv/dev ## ten thousand jobs through four workers, with faults
 	$(BIN)/python -m tests.faults.load --jobs 10000 --workers 4 --json build/load/load.json
-
-lint: .venv/dev ## check style, import rules, the template, and the host's scripts, container and services
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/lint-imports
-	$(BIN)/cfn-lint deploy/template.yaml
-	$(BIN)/shellcheck .ci/run deploy/host/*.sh deploy/host/libexec/* scripts/*.sh
-	$(BIN)/hadolint deploy/host/Dockerfile
-	scripts/verify_units.sh
-
-types: .venv/dev ## check types
-	$(BIN)/mypy
 
 format: .venv/dev ## bring the sources into shape
 	$(BIN)/ruff check --fix $(SOURCES)

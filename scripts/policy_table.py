@@ -1,4 +1,4 @@
-"""Writes the table of permissions in docs/security.md from the template; a test holds the two together."""
+"""Writes docs/reference/permissions.md from the template; a test holds the two together."""
 
 import json
 import re
@@ -9,27 +9,26 @@ from typing import Any
 from cfnlint.decode import decode
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "security.md"
+PAGE = ROOT / "docs" / "reference" / "permissions.md"
 TEMPLATE = ROOT / "deploy" / "template.yaml"
 
-_BEGIN, _END = "<!-- permissions: begin -->", "<!-- permissions: end -->"
-_HEAD = "| role | statement | only with | may | on | if |\n|---|---|---|---|---|---|"
+_HEAD = """# Permissions
+
+Generated from `deploy/template.yaml` by `python scripts/policy_table.py`; change it there. ARNs are shortened to what
+they name. Which statements need a word is in [Security](../security.md#roles).
+
+| role | statement | only with | may | on | if |
+|---|---|---|---|---|---|
+"""
 _WITH = {"UsesPool": "the pool", "UsesGroup": "a group", "InstallsHost": "`HostPackageKey`"}
 
 
-def page(text: str) -> str:
-    """The page `text` with its table as it should be."""
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
-
-
-def table() -> str:
-    """One row for each statement of each policy in the template, in the template's order."""
+def page() -> str:
+    """The page as it should be: one row for each statement of each policy in the template, in the template's order."""
     template: Any
     template, _ = decode(str(TEMPLATE))
     policies = [made for made in template["Resources"].values() if made["Type"] == "AWS::IAM::Policy"]
-    return "\n".join([_HEAD, *(row for policy in policies for row in _rows(policy))])
+    return _HEAD + "".join(f"{row}\n" for policy in policies for row in _rows(policy))
 
 
 def _rows(policy: Mapping[str, Any]) -> Iterator[str]:
@@ -76,4 +75,4 @@ def _text(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    PAGE.write_text(page())

@@ -1,23 +1,26 @@
-"""Writes the table of clients in docs/retries.md from their patience; a test holds the two together."""
+"""Writes docs/reference/aws-clients.md from the clients' time-outs; a test holds the two together."""
 
 from pathlib import Path
 from typing import Final
 
 from shared.aws.timeouts import OPERATOR, PATIENCE, ClientTimeouts
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "retries.md"
-_BEGIN: Final = "<!-- clients: begin -->\n"
-_END: Final = "<!-- clients: end -->"
-_HEAD: Final = "| client | tries | connect | silence | at worst | why | above it |\n|---|---:|---:|---:|---:|---|---|\n"
+PAGE: Final = Path(__file__).parent.parent / "docs" / "reference" / "aws-clients.md"
+_HEAD: Final = """# AWS clients
+
+Generated from `shared/aws/timeouts.py` by `python scripts/retries_table.py`; change it there. What the columns
+mean, and what is tried again, is in [Retries and time-outs](../retries.md).
+
+| client | tries | connect | silence | at worst | why | above it |
+|---|---:|---:|---:|---:|---|---|
+"""
 
 
 def page() -> str:
     """The page as it should be."""
-    before, _, rest = PAGE.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
     rows = [_row(f"`{name}`", patience) for name, patience in PATIENCE.items()]
     rows.append(_row("those of commands for people", OPERATOR))
-    return f"{before}{_BEGIN}{_HEAD}{''.join(rows)}{_END}{after}"
+    return _HEAD + "".join(rows)
 
 
 def _row(name: str, patience: ClientTimeouts) -> str:

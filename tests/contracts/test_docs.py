@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import click
+
 import settings_table
+from deploy.cli import cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
@@ -33,12 +36,23 @@ def test_every_link_to_a_file_leads_to_one() -> None:
 
 def test_every_make_target_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"`?make ([a-z]+)`?", page.read_text())}
-    assert {"demo", "test"} <= named
-    assert named - {"it", "sure"} <= targets
+    command = re.compile(r"(?:`|^\$ |^)make ([a-z]+)(?:`|$|  )", flags=re.MULTILINE)
+    named = {name for page in PAGES for name in command.findall(page.read_text())}
+    assert {"check", "demo", "test"} <= named
+    assert named <= targets
 
 
-def test_the_commands_of_the_readme_are_run_by_ci() -> None:
+def test_ci_runs_the_checks_and_the_commands_of_the_readme() -> None:
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "make demo" in ci
-    assert "make test" in ci
+    hosted = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    for command in ("make check", "make demo", "make test"):
+        assert command in ci
+        assert command in hosted
+
+
+def test_the_page_of_commands_has_every_command_and_no_other() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    first_cells = re.findall(r"^\| (`.+?) \|", page, flags=re.MULTILINE)
+    named = {name for cell in first_cells for name in re.findall(r"`([a-z-]+)[^`]*`", cell)}
+    subcommands = {"show", "redrive", "purge", "take", "release", "path", "check"}
+    assert named - subcommands == set(cli.list_commands(click.Context(cli)))

@@ -1,6 +1,8 @@
 """The page about retries says what the clients do."""
 
 import re
+from pathlib import Path
+from typing import Final
 
 import retries_table
 from botocore.retries.standard import RetryQuotaChecker
@@ -9,13 +11,15 @@ from autoscaler.deadline import TICK_SECONDS
 from shared.aws.timeouts import PATIENCE
 from shared.state.ledger import _REST_SECONDS
 
+PAGE: Final = Path(__file__).parents[2] / "docs" / "retries.md"
+
 
 def test_the_table_of_clients_is_up_to_date() -> None:
     assert retries_table.PAGE.read_text() == retries_table.page(), "run python scripts/retries_table.py"
 
 
 def test_every_number_of_the_text_is_the_codes() -> None:
-    text = " ".join(retries_table.PAGE.read_text().split())
+    text = " ".join(PAGE.read_text().split())
     costs = vars(RetryQuotaChecker)  # which its types do not name
     numbers = {
         r"from (\d+) s on no further try": TICK_SECONDS,
