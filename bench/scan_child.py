@@ -41,9 +41,9 @@ def _scan(keyspace: Keyspace, threads: int) -> dict[str, Any]:
     """One scan, keeping the gaps found, as the scanner's callers do."""
     s3 = s3_client()
     tally = ScanTally()
-    older_than = keyspace.newest + timedelta(seconds=1)
+    now = keyspace.newest + timedelta(seconds=1)
     began = time.perf_counter()
-    found = list(find_gaps(s3, _BUCKET, older_than=older_than, threads=threads, tally=tally))
+    found = list(find_gaps(s3, _BUCKET, now=now, quiet_for=timedelta(0), threads=threads, tally=tally))
     measured = {"seconds": time.perf_counter() - began, "peakBytes": peak_bytes()}
     counts = asdict(tally) | {"unfinished": tally.unfinished.count}
     return counts | measured | {"wrongGaps": _wrong_gaps(keyspace, found)}

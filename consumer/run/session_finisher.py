@@ -184,7 +184,8 @@ class SessionFinisher:
         with self._changed:
             pending.look_seconds = self._clock.monotonic() - began
             if done.why == _YOUNG:
-                pending.due = self._clock.monotonic() + self._seconds_young(done.folder)
+                left = done.folder.seconds_until_over(self._clock.now(), self._young_for)
+                pending.due = self._clock.monotonic() + left
             elif pending.due == due:  # otherwise another job has ended meanwhile
                 pending.due = inf
         if done.action == "written":
@@ -194,13 +195,7 @@ class SessionFinisher:
         """Why not to finish it yet. Gaps whose jobs failed for good do not count: a partial transcript is written."""
         if set(folder.gaps) - failed:
             return "it has gaps"
-        return _YOUNG if self._seconds_young(folder) > 0 else ""
-
-    def _seconds_young(self, folder: SessionFolder) -> float:
-        """For how many seconds more its newest chunk means that the session may still be recorded."""
-        if folder.newest_audio is None or not self._young_for:
-            return 0.0
-        return (folder.newest_audio + self._young_for - self._clock.now()).total_seconds()
+        return "" if folder.is_over(self._clock.now(), self._young_for) else _YOUNG
 
     def _failed(self, path: str, pending: _Pending, error: Exception) -> None:
         pending.tries += 1

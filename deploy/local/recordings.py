@@ -6,12 +6,16 @@ Results are written under a temporary name and renamed, so that no reader and no
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare
+from producer.scan.gaps import ScanTally, SessionGaps, compare
 from shared.errors import ConfigurationError
 from shared.formats.layout import USERS_PREFIX, parse_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ def read_recordings(directory: Path) -> Recordings:
     # S3's keys are UTF-8; a file name need not be.
     ignored = [listed["Key"] for listed in files if not _is_utf8(listed["Key"])]
     objects = sorted((listed for listed in files if _is_utf8(listed["Key"])), key=lambda listed: listed["Key"].encode())
-    with_gaps = tuple(compare(objects, older_than=datetime.now(UTC), tally=tally, on_ignored=ignored.append))
+    now = datetime.now(UTC)
+    gaps = compare(objects, now=now, quiet_for=timedelta(0), tally=tally, on_ignored=ignored.append)
+    with_gaps = tuple(gaps)
     keys = tuple(listed["Key"] for listed in objects if parse_key(listed["Key"]))
     if not any(_is_audio(key) for key in keys):
         raise ConfigurationError(
@@ -78,7 +84,7 @@ def write_result(directory: Path, key: str, body: bytes) -> Path:
     return target
 
 
-def _files(directory: Path) -> Iterator[ListedObject]:
+def _files(directory: Path) -> "Iterator[ObjectTypeDef]":
     root = directory / USERS_PREFIX
     for folder, _, names in os.walk(root):
         for name in names:
@@ -88,6 +94,7 @@ def _files(directory: Path) -> Iterator[ListedObject]:
                 yield {
                     "Key": path.relative_to(directory).as_posix(),
                     "Size": status.st_size,
+                    "ETag": "",
                     "LastModified": datetime.fromtimestamp(status.st_mtime, UTC),
                 }
 

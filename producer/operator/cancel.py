@@ -16,10 +16,10 @@ import click
 from producer.operator.console import begin, chunk_numbers, counting, say, say_json
 from producer.operator.sessions.chunk_ranges import ranges
 from producer.operator.sessions.find import FoundSession, find_session
-from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.formats.layout import chunk_order
+from shared.session.folder import SessionFolder, list_folder
 from shared.state.ledger import Ledger
 
 _LEDGER_THREADS = 16
@@ -74,7 +74,7 @@ def cancel(*, session: str, chunks: tuple[int, ...] | None, dry_run: bool, as_js
     ledger = Ledger(clients.dynamodb_client(), settings, clock)
     with counting("looking for the session: users") as searched:
         found = find_session(s3, settings.bucket, session, searched)
-    folder = list_session(s3, settings.bucket, found.path)
+    folder = list_folder(s3, settings.bucket, found.path)
     rows = ledger.session_jobs(found.path)
     what = candidates(folder, rows, chunks)
     at_work = [] if dry_run else _cancel(ledger, found, folder, rows, what.cancel)

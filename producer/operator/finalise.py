@@ -84,7 +84,7 @@ class _Work:
     def __init__(self, s3: "S3Client", settings: Settings, clock: Clock, *, dry_run: bool) -> None:
         self._s3 = s3
         self._bucket = settings.bucket
-        self._older_than = clock.now() - timedelta(seconds=settings.scan_min_age_seconds)
+        self._now, self._quiet_for = clock.now(), timedelta(seconds=settings.scan_min_age_seconds)
         self._finaliser = SessionFinaliser.from_settings(s3, settings, clock)
         self._dry_run = dry_run
 
@@ -97,7 +97,7 @@ class _Work:
     def all_complete(self) -> Iterator[FinaliseResult]:
         """The sessions of the bucket without a gap that need it."""
         for folder in folders(list_objects(self._s3, self._bucket, USERS_PREFIX)):
-            if folder.transcripts and not folder.gaps and folder.is_over(self._older_than):
+            if folder.transcripts and not folder.gaps and folder.is_over(self._now, self._quiet_for):
                 outcome = self._one(folder)
                 if outcome.action != "unchanged":
                     yield outcome

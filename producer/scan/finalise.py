@@ -98,4 +98,4 @@ class Finalising:
         """What has changed since the listing."""
         if set(folder.gaps) - given_up:
             return "it has gaps"
-        return "" if folder.is_over(self._clock.now() - self._young_for) else "it may be going on"
+        return "" if folder.is_over(self._clock.now(), self._young_for) else "it may be going on"

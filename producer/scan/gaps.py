@@ -8,27 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from producer.scan.unfinished import Unfinished, UnfinishedSession
-from shared.formats.layout import TRANSCRIPT_NAMES, USERS_PREFIX, SessionKey, chunk_order, parse_key
+from shared.formats.layout import TRANSCRIPT_NAMES, USERS_PREFIX
+from shared.session.folder import SessionFolder, folders, list_objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-# Written last of the files of a session's transcript: where it stands, the others do.
-_OWN_TRANSCRIPT: Final = f"/{TRANSCRIPT_NAMES[-1]}"
-
-
-class ListedObject(TypedDict):
-    """What a listing says of an object; `Size` in bytes."""
-
-    Key: str
-    Size: int
-    LastModified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +97,8 @@ def find_gaps(
     s3: "S3Client",
     bucket: str,
     *,
-    older_than: datetime,
+    now: datetime,
+    quiet_for: timedelta,
     threads: int,
     tally: ScanTally,
     on_listed: Callable[[], None] = lambda: None,
@@ -114,7 +107,7 @@ def find_gaps(
     """Every session of the bucket that has gaps, user by user in the order of keys.
 
     Args:
-        older_than: chunks stored later than this are left to the live path.
+        quiet_for: chunks stored less than this before `now` are left to the live path.
         threads: user prefixes listed at the same time.
         tally: grows while the result is consumed.
         on_listed: called whenever the tally has grown.
@@ -122,7 +115,7 @@ def find_gaps(
 
     Raises what boto3 raises.
     """
-    scan_user = partial(_scan_user, s3, bucket, older_than, on_ignored is not None)
+    scan_user = partial(_scan_user, s3, bucket, now, quiet_for, on_ignored is not None)
     with ThreadPoolExecutor(threads, thread_name_prefix="scan") as pool:
         for found in _in_order(pool, scan_user, _user_prefixes(s3, bucket, tally, on_ignored), ahead=2 * threads):
             tally.add(found.tally)
@@ -134,90 +127,62 @@ def find_gaps(
 
 
 def compare(
-    objects: Iterable[ListedObject], *, older_than: datetime, tally: ScanTally, on_ignored: OnIgnored | None = None
+    objects: "Iterable[ObjectTypeDef]",
+    *,
+    now: datetime,
+    quiet_for: timedelta,
+    tally: ScanTally,
+    on_ignored: OnIgnored | None = None,
 ) -> Iterator[SessionGaps]:
-    """The sessions with gaps among `objects`, whose keys must be sorted, so that a session's keys stand together."""
-    session: _Session | None = None
-    for listed in objects:
-        tally.keys += 1
-        key = parse_key(listed["Key"])
-        if key is None:
-            tally.ignored_keys += 1
-            if on_ignored:
-                on_ignored(listed["Key"])
-            continue
-        if session is None or session.first.session_path != key.session_path:
-            if session is not None:
-                yield from session.close(older_than, tally)
-            session = _Session(key)
-        session.add(key, listed)
-    if session is not None:
-        yield from session.close(older_than, tally)
+    """The sessions with gaps among `objects`, which must be sorted by key."""
 
+    def counted() -> "Iterator[ObjectTypeDef]":
+        for listed in objects:
+            tally.keys += 1
+            yield listed
 
-@dataclass(slots=True)
-class _Session:
-    """A session while its keys go by. The times are those of the newest object of a kind."""
+    def ignore(listed: "ObjectTypeDef") -> None:
+        tally.ignored_keys += 1
+        if on_ignored:
+            on_ignored(listed["Key"])
 
-    first: SessionKey
-    audio: dict[str, ListedObject] = field(default_factory=dict)
-    transcripts: set[str] = field(default_factory=set)
-    newest_audio: datetime = _NEVER
-    newest_transcript: datetime = _NEVER
-    own_transcript: datetime = _NEVER
-
-    def add(self, key: SessionKey, listed: ListedObject) -> None:
-        modified = listed["LastModified"]
-        if key.transcript_chunk is not None:
-            self.transcripts.add(key.transcript_chunk)
-            self.newest_transcript = max(self.newest_transcript, modified)
-        elif key.audio_chunk is not None:
-            self.newest_audio = max(self.newest_audio, modified)
-            # One chunk stored in two formats still is one gap: the larger file is the likelier to be whole.
-            other = self.audio.get(key.audio_chunk)
-            if other is None or listed["Size"] > other["Size"]:
-                self.audio[key.audio_chunk] = listed
-        elif listed["Key"].endswith(_OWN_TRANSCRIPT):
-            self.own_transcript = modified
-
-    def close(self, older_than: datetime, tally: ScanTally) -> Iterator[SessionGaps]:
-        """Count the session, and yield it if it has gaps."""
+    for folder in folders(counted(), ignore):
+        gaps = folder.gaps
+        ready = [(chunk, audio) for chunk in gaps if (audio := folder.audio[chunk]).modified <= now - quiet_for]
+        unfinished = _unfinished(folder, gaps, now, quiet_for)
         tally.sessions += 1
-        missing = [chunk for chunk in self.audio if chunk not in self.transcripts]
-        ready = [chunk for chunk in missing if self.audio[chunk]["LastModified"] <= older_than]
         tally.gaps += len(ready)
-        tally.too_young += len(missing) - len(ready)
-        unfinished = self._unfinished(missing, older_than)
-        if unfinished and not missing:
+        tally.too_young += len(gaps) - len(ready)
+        if unfinished and not gaps:
             tally.unfinished.add(unfinished)
-        if not ready:
-            return
-        yield SessionGaps(
-            session_path=self.first.session_path,
-            user_id=self.first.user_id,
-            session_id=self.first.session_id,
-            gaps=tuple(
-                Gap(chunk, self.audio[chunk]["Key"], self.audio[chunk]["Size"])
-                for chunk in sorted(ready, key=chunk_order)
-            ),
-            audio_chunks=len(self.audio),
-            transcript_chunks=len(self.audio) - len(missing),
-            total_audio_bytes=sum(listed["Size"] for listed in self.audio.values()),
-            created_at=min(listed["LastModified"] for listed in self.audio.values()),
-            unfinished=unfinished,
-        )
+        if ready:
+            yield SessionGaps(
+                session_path=folder.session_path,
+                user_id=folder.user_id,
+                session_id=folder.session_id,
+                gaps=tuple(Gap(chunk, audio.key, audio.size) for chunk, audio in ready),
+                audio_chunks=len(folder.audio),
+                transcript_chunks=len(folder.audio) - len(gaps),
+                total_audio_bytes=sum(audio.size for audio in folder.audio.values()),
+                created_at=min(audio.modified for audio in folder.audio.values()),
+                unfinished=unfinished,
+            )
 
-    def _unfinished(self, missing: list[str], older_than: datetime) -> UnfinishedSession | None:
-        """The session as one that is over and whose own transcript does not tell of everything yet, if it is that."""
-        if (self.newest_audio if self.audio else self.newest_transcript) > older_than:
-            return None
-        newest = max([self.newest_transcript, *(self.audio[chunk]["LastModified"] for chunk in missing)])
-        # S3's times are whole seconds. Within the same one it is up to date: who writes it lists the folder again after
-        # that, and else each scan would look at every session that was finished in the second of its last chunk.
-        if newest <= self.own_transcript:
-            return None
-        has_older = self.own_transcript != _NEVER
-        return UnfinishedSession(has_older, newest, self.first.session_path, given_up=frozenset(missing))
+
+def _unfinished(
+    folder: SessionFolder, gaps: list[str], now: datetime, quiet_for: timedelta
+) -> UnfinishedSession | None:
+    """The session, if it is over and its own transcript is missing or older than its newest chunk."""
+    if not folder.is_over(now, quiet_for):
+        return None
+    newest = max([folder.newest_transcript or _NEVER, *(folder.audio[chunk].modified for chunk in gaps)])
+    own = folder.outputs.get(TRANSCRIPT_NAMES[-1])  # written last: where it is, the others are
+    written = own.modified if own else _NEVER
+    # S3's times are whole seconds. Within the same one it is up to date: who writes it lists the folder again after
+    # that, and else each scan would look at every session that was finalised in the second of its last chunk.
+    if newest <= written:
+        return None
+    return UnfinishedSession(bool(own), newest, folder.session_path, given_up=frozenset(gaps))
 
 
 @dataclass(slots=True)
@@ -227,20 +192,16 @@ class _UserScan:
     ignored: list[str]
 
 
-def _scan_user(s3: "S3Client", bucket: str, older_than: datetime, keep_ignored: bool, prefix: str) -> _UserScan:
+def _scan_user(
+    s3: "S3Client", bucket: str, now: datetime, quiet_for: timedelta, keep_ignored: bool, prefix: str
+) -> _UserScan:
     """One user's part of the scan; keeps the ignored keys only when someone wants to hear of them."""
     tally = ScanTally(users=1)
     ignored: list[str] = []
-    objects = _listed(s3, bucket, prefix)
+    objects = list_objects(s3, bucket, prefix)
     on_ignored = ignored.append if keep_ignored else None
-    sessions = list(compare(objects, older_than=older_than, tally=tally, on_ignored=on_ignored))
+    sessions = list(compare(objects, now=now, quiet_for=quiet_for, tally=tally, on_ignored=on_ignored))
     return _UserScan(tally, sessions, ignored)
-
-
-def _listed(s3: "S3Client", bucket: str, prefix: str) -> Iterator[ListedObject]:
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", ()):
-            yield {"Key": item["Key"], "Size": item["Size"], "LastModified": item["LastModified"]}
 
 
 def _user_prefixes(s3: "S3Client", bucket: str, tally: ScanTally, on_ignored: OnIgnored | None) -> Iterator[str]:

@@ -125,7 +125,8 @@ class Scanner:
             find_gaps(
                 self.s3,
                 self.settings.bucket,
-                older_than=started - timedelta(seconds=self.settings.scan_min_age_seconds),
+                now=started,
+                quiet_for=timedelta(seconds=self.settings.scan_min_age_seconds),
                 threads=self.settings.scan_threads,
                 tally=tally,
                 on_listed=lambda: self.progress.on_listed(tally),

@@ -195,10 +195,10 @@ class SessionFinaliser:
     def _put(self, folder: SessionFolder, name: str, made: _Made) -> bool:
         key, kind = f"{folder.session_path}/{name}", name.rpartition(".")[2]
         kept = {_INPUTS: made.digest}
-        etag = folder.outputs.get(name)
-        if etag is None:
+        stands = folder.outputs.get(name)
+        if stands is None:
             return put_if_absent(self._s3, self._bucket, key, made.files[name], _TYPES[kind], kept)
-        return put_if_unchanged(self._s3, self._bucket, key, made.files[name], _TYPES[kind], etag, kept)
+        return put_if_unchanged(self._s3, self._bucket, key, made.files[name], _TYPES[kind], stands.etag, kept)
 
 
 def _files(transcript: SessionTranscript) -> dict[str, bytes]:

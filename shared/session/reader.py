@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from shared.errors import AWS_ERRORS, is_missing
-from shared.session.folder import SessionFolder, StoredTranscript
+from shared.session.folder import SessionFolder, StoredObject
 from shared.session.speech import MAX_BYTES, ChunkSpeech, InvalidTranscriptError, read_speech
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SpeechReader:
                 done.result()
         return found
 
-    def _read_one(self, chunk: str, stored: StoredTranscript, found: Speeches) -> None:
+    def _read_one(self, chunk: str, stored: StoredObject, found: Speeches) -> None:
         if stored.size > MAX_BYTES:
             found.invalid[chunk] = "it is too large to be a transcript"
             return
@@ -85,11 +85,11 @@ class SpeechReader:
         except InvalidTranscriptError as error:
             found.invalid[chunk] = error.reason
 
-    def _bytes(self, stored: StoredTranscript) -> bytes:
+    def _bytes(self, stored: StoredObject) -> bytes:
         body = self._directly(stored) if self._direct else None
         return self._through_boto3(stored) if body is None else body
 
-    def _directly(self, stored: StoredTranscript) -> bytes | None:
+    def _directly(self, stored: StoredObject) -> bytes | None:
         """The bytes of the version listed; `None` when boto3 has to be asked."""
         wanted = {"Bucket": self._bucket, "Key": stored.key}
         url = self._s3.generate_presigned_url("get_object", Params=wanted, ExpiresIn=_SECONDS_VALID)
@@ -113,7 +113,7 @@ class SpeechReader:
             connection = self._own.connection = kind(parts.netloc, timeout=_SECONDS)
         return connection
 
-    def _through_boto3(self, stored: StoredTranscript) -> bytes:
+    def _through_boto3(self, stored: StoredObject) -> bytes:
         try:
             answer = self._s3.get_object(Bucket=self._bucket, Key=stored.key)
         except AWS_ERRORS as error:

@@ -12,11 +12,11 @@ from producer.operator.rerun.output import Found, document, ending, intention, o
 from producer.operator.rerun.progress import RerunStatus, RerunWatch
 from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.find import find_session
-from producer.operator.sessions.folder import list_session
-from producer.operator.sessions.history import remove
+from producer.operator.sessions.history import remove, settled
 from shared.aws import clients
 from shared.clock import SystemClock
 from shared.errors import LedgerError
+from shared.session.folder import list_folder
 from shared.settings import Settings
 from shared.state.ledger import Ledger
 
@@ -61,7 +61,7 @@ def rerun(*, session: str, wait: bool, timeout: int | None, dry_run: bool, as_js
         say(*intention(found, how, dry_run=dry_run))
     queued, ended = None, None
     if found.choice.run and not dry_run:
-        remove(s3, settings.bucket, found.folder.settled)
+        remove(s3, settings.bucket, settled(found.folder))
         queued = _queue(Rerunner(s3, clients.sqs_client(), ledger, settings, clock), found, how)
         if not as_json:
             say(*outcome(queued, wait=wait))
@@ -96,7 +96,7 @@ def _complete(found: Found, queued: Queued | None, ended: RerunStatus | None) ->
 def _find(s3: "S3Client", ledger: Ledger, settings: Settings, text: str, wanted: ChunkRequest) -> Found:
     with counting("looking for the session: users") as searched:
         session = find_session(s3, settings.bucket, text, searched)
-    folder = list_session(s3, settings.bucket, session.path)
+    folder = list_folder(s3, settings.bucket, session.path)
     try:
         rows = ledger.session_jobs(session.path)
     except LedgerError as error:
@@ -129,5 +129,5 @@ def _wait(watch: RerunWatch, timeout: int | None) -> RerunStatus:
     except KeyboardInterrupt:
         say("interrupted: the jobs stay on the queue (scribefleet cancel takes them off)", err=True)
         sys.exit(_EXIT_INTERRUPTED)
-    remove(watch.s3, watch.bucket, list_session(watch.s3, watch.bucket, watch.jobs[0].session_path).settled)
+    remove(watch.s3, watch.bucket, settled(list_folder(watch.s3, watch.bucket, watch.jobs[0].session_path)))
     return ended

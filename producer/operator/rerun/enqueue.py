@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from producer.operator.sessions.folder import SessionFolder
 from producer.operator.sessions.history import history_key, keep
 from producer.sending import outgoing, send
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS
 from shared.formats.messages import ChunkJob, chunk_job
+from shared.session.folder import SessionFolder
 from shared.settings import Settings
 from shared.state.ledger import Ledger
 

@@ -9,7 +9,7 @@ from producer.operator.rerun.progress import RerunStatus
 from producer.operator.rerun.selection import Choice
 from producer.operator.sessions.chunk_ranges import ranges
 from producer.operator.sessions.find import FoundSession
-from producer.operator.sessions.folder import SessionFolder
+from shared.session.folder import SessionFolder
 
 
 @dataclass(frozen=True, slots=True)

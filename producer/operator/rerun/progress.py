@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.formats.messages import ChunkJob
+from shared.session.folder import SessionFolder, list_folder
 from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -97,5 +97,5 @@ class RerunWatch:
             rows = self.ledger.session_jobs(path)
         except LedgerError:
             rows = {}  # transcripts are told by S3; failures will be, when the table is back
-        now = list_session(self.s3, self.bucket, path)
+        now = list_folder(self.s3, self.bucket, path)
         return standing([job.chunk for job in self.jobs], self.before, now, rows)

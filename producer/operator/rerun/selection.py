@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from producer.operator.sessions.folder import SessionFolder
 from shared.formats.layout import chunk_order
+from shared.session.folder import SessionFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def choose(folder: SessionFolder, wanted: ChunkRequest, failed: Collection[str] 
     Args:
         failed: the chunks whose job failed.
     """
-    chunks = folder.chunks
+    chunks = sorted(folder.audio, key=chunk_order)
     unknown: tuple[int, ...] = ()
     if wanted.numbers is not None:
         chunks, unknown = _numbered(chunks, wanted.numbers)

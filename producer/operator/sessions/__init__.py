@@ -1,1 +1,1 @@
-"""Sessions as a person names them, and what lies in their folders."""
+"""Sessions as a person names them, their chunks as numbers, and the history that re-runs keep."""

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.errors import ScribefleetError
+from shared.session.folder import SessionFolder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,6 +39,20 @@ def parse_history_key(key: str) -> str | None:
     """The chunk whose former transcript lies at `key`; `None` when it is no history."""
     match = _KEY.fullmatch(key)
     return match["chunk"] if match else None
+
+
+def settled(folder: SessionFolder) -> list[str]:
+    """The keys of the history whose chunks have a newer transcript by now.
+
+    S3's times are whole seconds; a transcript of the same second may be the one that was copied.
+    """
+    return [
+        old.key
+        for old in folder.others
+        if (chunk := parse_history_key(old.key))
+        and chunk in folder.transcripts
+        and folder.transcripts[chunk].modified > old.modified
+    ]
 
 
 def keep(

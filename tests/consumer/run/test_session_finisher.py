@@ -219,3 +219,21 @@ def test_a_young_session_is_looked_at_when_it_is_no_longer_young(cloud: "Cloud",
         assert one.wait(10)
 
     assert (while_young, told) == ([], ["s1"])
+
+
+def test_a_session_without_audio_is_young_by_its_transcripts(cloud: "Cloud", clock: "FakeClock") -> None:
+    told: list[str] = []
+    one = finisher(cloud, clock, lambda: False, told, young_for=600)
+    with one.running():
+        record = ended(cloud, clock)
+        assert record.job is not None
+        cloud.s3.delete_object(Bucket=cloud.settings.bucket, Key=record.job.audio_key)
+        one.ended(record)
+        one.hurry()
+        assert one.wait(10)
+        while_young = list(told)
+        clock.advance(700)
+        assert not one.wait(0)
+        assert one.wait(10)
+
+    assert (while_young, told) == ([], ["s1"])

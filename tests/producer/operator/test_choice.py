@@ -7,9 +7,9 @@ import pytest
 from producer.operator.cancel import candidates
 from producer.operator.rerun.selection import ChunkRequest, choose
 from producer.operator.sessions.chunk_ranges import parse_chunks, ranges
-from producer.operator.sessions.folder import SessionFolder, Stored
-from producer.operator.sessions.history import history_key
+from producer.operator.sessions.history import history_key, settled
 from shared.formats.layout import parse_key
+from shared.session.folder import SessionFolder, StoredObject
 
 PATH = "users/u/audio/sessions/s"
 EARLY, LATE = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
@@ -17,11 +17,11 @@ EARLY, LATE = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 
 def folder(audio: str, transcripts: str = "") -> SessionFolder:
     """A folder with these chunks, given as spelled and separated by spaces."""
-    made = SessionFolder()
+    made = SessionFolder(PATH, "u", "s")
     for chunk in audio.split():
-        made.add(Stored(f"{PATH}/chunk-{chunk}.webm", 10, "a", EARLY))
+        made.audio[chunk] = StoredObject(f"{PATH}/chunk-{chunk}.webm", 10, "a", EARLY)
     for chunk in transcripts.split():
-        made.add(Stored(f"{PATH}/transcription-chunk-{chunk}.json", 10, "t", EARLY))
+        made.transcripts[chunk] = StoredObject(f"{PATH}/transcription-chunk-{chunk}.json", 10, "t", EARLY)
     return made
 
 
@@ -80,9 +80,9 @@ def test_the_history_fits_no_part_of_the_layout_that_scans_read() -> None:
 def test_a_copy_is_settled_only_by_a_transcript_that_is_newer() -> None:
     made = folder("001 002 003", "002")
     for chunk in ("001", "002", "003"):
-        made.add(Stored(history_key(PATH, "rerun-1", chunk), 10, "h", EARLY))
-    made.add(Stored(f"{PATH}/transcription-chunk-003.json", 10, "t", LATE))
-    assert made.settled == [history_key(PATH, "rerun-1", "003")]  # 001 has none, 002 the one that was copied
+        made.others.append(StoredObject(history_key(PATH, "rerun-1", chunk), 10, "h", EARLY))
+    made.transcripts["003"] = StoredObject(f"{PATH}/transcription-chunk-003.json", 10, "t", LATE)
+    assert settled(made) == [history_key(PATH, "rerun-1", "003")]  # 001 has none, 002 the one that was copied
 
 
 def test_gaps_and_jobs_can_be_called_off_and_failures_cannot() -> None:

@@ -61,7 +61,7 @@ def test_the_documented_policy_allows_what_a_command_calls_and_nothing_else(
         url = cloud.settings.dead_letter_queue_url
         cloud.sqs.send_message(QueueUrl=url, MessageBody=_body(cloud), MessageAttributes=attributes)
     SessionLock(cloud.s3, "recordings", SystemClock(), timedelta(minutes=30)).take("alice", "s1")
-    monkeypatch.setattr("producer.operator.sessions.folder.SessionFolder.settled", property(_all_of_the_history))
+    monkeypatch.setattr("producer.operator.rerun.cli.settled", _all_of_the_history)
     monkeypatch.setattr("producer.operator.rerun.progress.RerunWatch.until_over", _one_look)
     # when
     recorder = record_actions(monkeypatch)
@@ -80,7 +80,7 @@ def _body(cloud: "Cloud") -> str:
 
 
 def _all_of_the_history(folder: Any) -> list[str]:
-    return [kept.key for _, kept in folder.history]
+    return [kept.key for kept in folder.others]
 
 
 def _one_look(watch: Any, _timeout: float, on_look: Any) -> Any:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ from producer.operator.rerun.cli import rerun
 from producer.operator.rerun.enqueue import How, Rerunner, rerun_jobs
 from producer.operator.rerun.progress import POLL_INTERVAL_SECONDS, RerunStatus, RerunWatch
 from producer.operator.rerun.selection import ChunkRequest, choose
-from producer.operator.sessions.folder import SessionFolder, list_session
 from shared.clock import SystemClock
 from shared.errors import LedgerError
 from shared.formats.layout import session_path
 from shared.formats.messages import ChunkJob, parse_job
+from shared.session.folder import SessionFolder, list_folder
 from shared.state.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -129,14 +128,14 @@ def a_moment_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Lets transcripts be some seconds newer than the copies that were made before: S3 stamps whole seconds."""
 
     def listed(s3: Any, bucket: str, path: str) -> SessionFolder:
-        folder = list_session(s3, bucket, path)
+        folder = list_folder(s3, bucket, path)
         for chunk, stands in folder.transcripts.items():
-            folder.transcripts[chunk] = replace(stands, modified=stands.modified + timedelta(seconds=5))
+            folder.transcripts[chunk] = stands._replace(modified=stands.modified + timedelta(seconds=5))
         return folder
 
     def make() -> None:
         for module in ("cli", "progress"):
-            monkeypatch.setattr(f"producer.operator.rerun.{module}.list_session", listed)
+            monkeypatch.setattr(f"producer.operator.rerun.{module}.list_folder", listed)
 
     return make
 
@@ -159,7 +158,7 @@ def test_a_rerun_before_the_new_ones_are_in_place_keeps_what_is_kept(recording: 
 
 def test_a_forced_job_is_never_older_than_what_it_replaces(recording: "Cloud", clock: "FakeClock") -> None:
     # given: this machine's clock is an hour behind S3's
-    folder = list_session(recording.s3, "recordings", PATH)
+    folder = list_folder(recording.s3, "recordings", PATH)
     late = clock.now() - timedelta(hours=1)
     (job,) = rerun_jobs(folder, ["002"], How(force=True), "recordings", rerun_id="r", now=late)
     assert job.enqueued_at == folder.transcripts["002"].modified
@@ -206,7 +205,7 @@ def test_messages_that_sqs_refuses_are_named_and_left_to_the_next_scan(
         def send_message_batch(self, **_: Any) -> dict[str, Any]:
             return refused
 
-    folder = list_session(recording.s3, "recordings", PATH)
+    folder = list_folder(recording.s3, "recordings", PATH)
     sqs: Any = Refusing()
     rerunner = Rerunner(recording.s3, sqs, ledger, recording.settings, clock)
     result = rerunner.queue(folder, ["001"], How(), {})
@@ -220,7 +219,7 @@ def test_without_the_ledger_a_job_that_may_be_cancelled_is_not_sent(recording: "
     recording.dynamodb.delete_table(TableName=recording.settings.table_name)
     ledger = Ledger(recording.dynamodb, recording.settings, clock)
     rerunner = Rerunner(recording.s3, recording.sqs, ledger, recording.settings, clock)
-    folder = list_session(recording.s3, "recordings", PATH)
+    folder = list_folder(recording.s3, "recordings", PATH)
     unknown = rerunner.queue(folder, ["001"], How(), None)
     cancelled = rerunner.queue(folder, ["001"], How(), {"001": {"cancelledAt": "2026-03-01"}})
     free = rerunner.queue(folder, ["003"], How(), {})
@@ -239,7 +238,7 @@ def wait(recording: "Cloud", clock: "FakeClock", ledger: Ledger) -> Wait:
     """Queues chunks, plays a worker at the second look, and waits."""
 
     def make(chunks: str, worker: Callable[[list[ChunkJob]], None], *, force: bool = False) -> RerunStatus:
-        folder = list_session(recording.s3, "recordings", PATH)
+        folder = list_folder(recording.s3, "recordings", PATH)
         asked = choose(folder, ChunkRequest(numbers=tuple(int(chunk) for chunk in chunks.split()), force=force))
         rerunner = Rerunner(recording.s3, recording.sqs, ledger, recording.settings, clock)
         result = rerunner.queue(folder, asked.run, How(force=force), {})

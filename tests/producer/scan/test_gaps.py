@@ -7,25 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.scan.gaps import ListedObject, ScanTally, SessionGaps, compare, find_gaps
+from producer.scan.gaps import ScanTally, SessionGaps, compare, find_gaps
 from producer.scan.unfinished import MOST, Unfinished, UnfinishedSession
 from shared.formats.layout import session_path
 from tests.fixtures.fleet_resources import lay_out_objects
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
     from tests.conftest import Cloud
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 FOLDER = "users/alice/audio/sessions/s1"
 
 
-def listed(key: str, *, size: int = 10, age_seconds: float = 3600) -> ListedObject:
-    return {"Key": key, "Size": size, "LastModified": NOW - timedelta(seconds=age_seconds)}
+def listed(key: str, *, size: int = 10, age_seconds: float = 3600) -> "ObjectTypeDef":
+    return {"Key": key, "Size": size, "ETag": '"e"', "LastModified": NOW - timedelta(seconds=age_seconds)}
 
 
-def gaps_among(*objects: ListedObject, tally: ScanTally | None = None) -> list[SessionGaps]:
+def gaps_among(*objects: "ObjectTypeDef", tally: ScanTally | None = None) -> list[SessionGaps]:
     ordered = sorted(objects, key=lambda one: one["Key"].encode())
-    return list(compare(ordered, older_than=NOW - timedelta(seconds=120), tally=tally or ScanTally()))
+    return list(compare(ordered, now=NOW, quiet_for=timedelta(seconds=120), tally=tally or ScanTally()))
 
 
 def chunks_of(sessions: list[SessionGaps]) -> list[tuple[str, list[str]]]:
@@ -86,18 +88,19 @@ def test_a_key_that_does_not_fit_is_counted_and_told() -> None:
     told: list[str] = []
     tally = ScanTally()
     keys = ["users/alice/avatar.png", f"{FOLDER}/chunk-x.webm", f"{FOLDER}/chunk-001.webm"]
-    list(compare([listed(k) for k in sorted(keys)], older_than=NOW, tally=tally, on_ignored=told.append))
+    objects = [listed(key) for key in sorted(keys)]
+    list(compare(objects, now=NOW, quiet_for=timedelta(0), tally=tally, on_ignored=told.append))
     assert (tally.keys, tally.ignored_keys, tally.sessions) == (3, 2, 1)
     assert sorted(told) == sorted(keys[:2])
 
 
-def unfinished_among(*objects: ListedObject) -> tuple[int, list[UnfinishedSession]]:
+def unfinished_among(*objects: "ObjectTypeDef") -> tuple[int, list[UnfinishedSession]]:
     tally = ScanTally()
     gaps_among(*objects, tally=tally)
     return tally.unfinished.count, tally.unfinished.first()
 
 
-def session_of(*others: ListedObject, chunk_age: float = 3600) -> list[ListedObject]:
+def session_of(*others: "ObjectTypeDef", chunk_age: float = 3600) -> "list[ObjectTypeDef]":
     """A chunk with its transcript, and whatever lies beside them."""
     return [
         listed(f"{FOLDER}/chunk-001.webm", age_seconds=chunk_age),
@@ -222,7 +225,9 @@ class Calls:
 
 def scan_all(cloud: "Cloud", tally: ScanTally, threads: int = 4) -> list[SessionGaps]:
     later = datetime.now(UTC) + timedelta(hours=1)
-    return list(find_gaps(cloud.s3, cloud.settings.bucket, older_than=later, threads=threads, tally=tally))
+    quiet_for = timedelta(seconds=120)
+    found = find_gaps(cloud.s3, cloud.settings.bucket, now=later, quiet_for=quiet_for, threads=threads, tally=tally)
+    return list(found)
 
 
 @pytest.mark.parametrize("threads", [1, 4])

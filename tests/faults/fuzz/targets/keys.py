@@ -1,7 +1,8 @@
 """Keys: each is either none of the fleet's, or is understood so that the same key can be built of it again."""
 
+from datetime import timedelta
 from itertools import product
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -26,6 +27,9 @@ from shared.formats.layout import (
 from shared.formats.messages import chunk_job, parse_job
 from tests.faults.fuzz.fixed import AT, BUCKET
 from tests.faults.fuzz.target import Target, require
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 _TOKENS: Final = (
     *(b"users/", b"/audio/sessions/", b"/chunk-", b"/transcription-chunk-", b"/metadata.json", b"/transcription.json"),
@@ -82,7 +86,8 @@ def check(data: bytes) -> bool:
         return False
     parsed = parse_key(key)
     tally = ScanTally()
-    found = list(compare([{"Key": key, "Size": 1, "LastModified": AT}], older_than=AT, tally=tally))
+    listed: ObjectTypeDef = {"Key": key, "Size": 1, "ETag": "", "LastModified": AT}
+    found = list(compare([listed], now=AT, quiet_for=timedelta(0), tally=tally))
     require(tally.ignored_keys == (parsed is None), "the scanner ignores what does not fit, and nothing else")
     if parsed is None:
         require(not found, "what does not fit is no gap")
