@@ -12,7 +12,8 @@ Sources: RIFF (Multimedia Programming Interface and Data Specifications 1.0), IS
 from collections.abc import Callable
 from enum import Enum
 
-from consumer.media import matroska, ogg
+from consumer.media.formats import ogg_pages as ogg
+from consumer.media.formats.webm import matroska
 
 
 class Container(Enum):

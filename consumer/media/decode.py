@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from consumer.media.containers import Container, declared_bytes, is_cut_short
-from consumer.media.coverage import cover
 from consumer.media.ffmpeg import SAMPLE_RATE, Decoded, decode_stream
+from consumer.media.formats.webm.coverage import cover
+from consumer.media.formats.webm.rebuild import rebuild
+from consumer.media.formats.webm.walk import walk
 from consumer.media.slices import Source, StreamContext, seam, source_of
-from consumer.media.webm import walk
-from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
 from shared.formats.transcripts import PartialAudio
 

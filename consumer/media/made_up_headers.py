@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
-from consumer.media import opus
-from consumer.media.ebml import encode, encode_open, encode_unsigned
-from consumer.media.matroska import (
+from consumer.media.formats import opus
+from consumer.media.formats.ogg_pages import Page, header_page
+from consumer.media.formats.webm.ebml import encode, encode_open, encode_unsigned
+from consumer.media.formats.webm.matroska import (
     AUDIO,
     BLOCK_GROUP,
     CODEC_ID,
@@ -26,8 +27,7 @@ from consumer.media.matroska import (
     TRACK_TYPE,
     TRACKS,
 )
-from consumer.media.ogg import Page, header_page
-from consumer.media.webm import Block
+from consumer.media.formats.webm.walk import Block
 
 _TRACK_UID: Final = 0x73C5
 _CODEC_PRIVATE: Final = 0x63A2

@@ -11,12 +11,13 @@ fragmented MP4 between two fragments.
 from dataclasses import dataclass
 from typing import Final
 
-from consumer.media import made_up_headers, ogg
+from consumer.media import made_up_headers
 from consumer.media.containers import Container, describe_stranger, mp4_boxes, recognise
-from consumer.media.coverage import Seam
-from consumer.media.webm import WebmStructure, walk
-from consumer.media.webm_rebuild import cluster_head, open_head
-from consumer.media.webm_resync import ANY_TRACK, beginning, continues_a_stream, goes_on
+from consumer.media.formats import ogg_pages as ogg
+from consumer.media.formats.webm.coverage import Seam
+from consumer.media.formats.webm.rebuild import cluster_head, open_head
+from consumer.media.formats.webm.resync import ANY_TRACK, beginning, continues_a_stream, goes_on
+from consumer.media.formats.webm.walk import WebmStructure, walk
 from shared.errors import PermanentJobError
 
 # The front of the next chunk says when it begins: two packets of 60 ms at the highest rate that recorders use.

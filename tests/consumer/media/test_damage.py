@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumer.media.decode import DecodedAudio, decode, judge
-from consumer.media.webm import walk
+from consumer.media.formats.webm.walk import walk
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"

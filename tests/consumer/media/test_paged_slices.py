@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from consumer.media import ogg
 from consumer.media.containers import mp4_boxes
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.formats import ogg_pages as ogg
 from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
 from shared.errors import PermanentJobError
 

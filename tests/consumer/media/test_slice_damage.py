@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.formats.webm.walk import Block, walk
 from consumer.media.slices import StreamContext, stream_header
-from consumer.media.webm import Block, walk
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.formats.webm.rebuild import cluster_head
+from consumer.media.formats.webm.walk import walk
 from consumer.media.slices import StreamContext, is_slice, seam, source_of, stream_header, tail_of
-from consumer.media.webm import walk
-from consumer.media.webm_rebuild import cluster_head
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"

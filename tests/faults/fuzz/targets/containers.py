@@ -10,7 +10,6 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.media import ogg, opus
 from consumer.media.containers import (
     Container,
     adts_frame_bytes,
@@ -21,6 +20,8 @@ from consumer.media.containers import (
     mp4_boxes,
     recognise,
 )
+from consumer.media.formats import ogg_pages as ogg
+from consumer.media.formats import opus
 from consumer.media.made_up_headers import opus_in_ogg
 from consumer.media.slices import StreamContext, is_slice, source_of, stream_header, tail_of
 from shared.errors import PermanentJobError

@@ -8,12 +8,12 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.media import matroska
-from consumer.media.coverage import cover
-from consumer.media.ebml import encode, encode_open, encode_unsigned
+from consumer.media.formats.webm import matroska
+from consumer.media.formats.webm.coverage import cover
+from consumer.media.formats.webm.ebml import encode, encode_open, encode_unsigned
+from consumer.media.formats.webm.rebuild import rebuild
+from consumer.media.formats.webm.walk import WebmStructure, walk
 from consumer.media.slices import Source, StreamContext, is_slice, seam, source_of, stream_header, tail_of
-from consumer.media.webm import WebmStructure, walk
-from consumer.media.webm_rebuild import rebuild
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.fixed import SAMPLES
 from tests.faults.fuzz.target import Target, require

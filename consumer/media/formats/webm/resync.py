@@ -9,8 +9,8 @@ chance. So a place counts when a chain of blocks follows, one right behind the o
 import re
 from typing import Final
 
-from consumer.media.ebml import Element, read_element, read_size
-from consumer.media.matroska import (
+from consumer.media.formats.webm.ebml import Element, read_element, read_size
+from consumer.media.formats.webm.matroska import (
     BLOCK_GROUP,
     CLUSTER,
     MAGIC,

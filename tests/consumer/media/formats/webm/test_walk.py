@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.media.webm import WebmStructure, walk
-from consumer.media.webm_resync import continues_a_stream, next_block
+from consumer.media.formats.webm.resync import continues_a_stream, next_block
+from consumer.media.formats.webm.walk import WebmStructure, walk
 from tests.faults.fuzz.budget import bounded
 
-SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"
+SAMPLES = Path(__file__).parents[5] / "samples" / "two_cities"
 OPEN_SIZE = b"\x01" + b"\xff" * 7
 BLOCK_MS = 60
 

@@ -1,7 +1,7 @@
 import pytest
 
-from consumer.media.coverage import Coverage, Seam, cover
-from consumer.media.webm import Block, WebmStructure
+from consumer.media.formats.webm.coverage import Coverage, Seam, cover
+from consumer.media.formats.webm.walk import Block, WebmStructure
 
 BLOCK_BYTES = 100
 

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.media.opus import is_stereo, packet_seconds
+from consumer.media.formats.opus import is_stereo, packet_seconds
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Final
 
-from consumer.media import opus
-from consumer.media.ebml import Element, positive_float, read_element, read_id, read_size, unsigned
-from consumer.media.matroska import (
+from consumer.media.formats import opus
+from consumer.media.formats.webm.ebml import Element, positive_float, read_element, read_id, read_size, unsigned
+from consumer.media.formats.webm.matroska import (
     AUDIO,
     BEHIND_HEAD,
     BLOCK,
@@ -37,7 +37,7 @@ from consumer.media.matroska import (
     is_block,
     is_laced,
 )
-from consumer.media.webm_resync import ends, goes_on, next_block
+from consumer.media.formats.webm.resync import ends, goes_on, next_block
 
 # A group's elements beside its block are of ten kinds (RFC 9559, section 5.1.3.5).
 _MAX_IN_GROUP: Final = 16

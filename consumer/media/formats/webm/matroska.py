@@ -7,7 +7,7 @@ Source: RFC 9559 (ids in section 5, blocks in section 10).
 
 from typing import Final
 
-from consumer.media.ebml import Element, read_element, read_size
+from consumer.media.formats.webm.ebml import Element, read_element, read_size
 
 MAGIC: Final = b"\x1a\x45\xdf\xa3"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Final
 
-from consumer.media.webm import Block, WebmStructure
+from consumer.media.formats.webm.walk import Block, WebmStructure
 
 # The smallest block there is: an id, a size, four bytes of header, two of Opus. It bounds what can be lost with a
 # number of bytes, so that a spoilt clock does not make an hour of a hole.

@@ -6,9 +6,9 @@ whole cluster at the first damaged element of it, so what is left of a damaged s
 
 from typing import Final
 
-from consumer.media.ebml import encode, encode_open, encode_unsigned, read_element
-from consumer.media.matroska import BLOCK_GROUP, CLUSTER, SEGMENT, SIMPLE_BLOCK, TIMESTAMP
-from consumer.media.webm import Block, WebmStructure
+from consumer.media.formats.webm.ebml import encode, encode_open, encode_unsigned, read_element
+from consumer.media.formats.webm.matroska import BLOCK_GROUP, CLUSTER, SEGMENT, SIMPLE_BLOCK, TIMESTAMP
+from consumer.media.formats.webm.walk import Block, WebmStructure
 
 # A block's time is a signed 16-bit number of ticks after its cluster's, so a new cluster is due before this.
 _CLUSTER_TICKS: Final = 30_000

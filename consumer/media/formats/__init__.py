@@ -1,0 +1,1 @@
+"""The containers that recorders write, one module or package each."""
