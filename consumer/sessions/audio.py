@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import structlog
 from cachetools import LRUCache, cached
 
-from consumer.media.decode import DecodedAudio, decode
-from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
+from consumer.media.decode import DecodedAudio, StreamContext, decode_chunk
+from consumer.media.formats.base import InspectedChunk
+from consumer.media.inspect import inspect
 from shared.aws.retrying import Retrier
 from shared.aws.storage import read_if_there
 from shared.errors import AWS_ERRORS, PermanentJobError, ScribefleetError, cause_of
@@ -59,7 +60,9 @@ class SessionAudio:
         self._max_seconds = settings.max_audio_seconds
         self._retrier = retrier
         half = settings.audio_cache_mb * _MEGABYTE // 2
-        self._stored: _Once[bytes] = _Once(LRUCache(half, getsizeof=len), self._fetch)
+        self._stored: _Once[InspectedChunk] = _Once(
+            LRUCache(half, getsizeof=lambda chunk: len(chunk.data)), self._fetch
+        )
         decoded = LRUCache[str, _Decoded](half, getsizeof=lambda made: made.audio.samples.nbytes)
         self._decoded: _Once[_Decoded] = _Once(decoded, self._decode)
         self._headers: _Once[bytes] = _Once(LRUCache(_SESSIONS_KEPT), self._first_header, by=_folder)
@@ -114,53 +117,53 @@ class SessionAudio:
         if decoded is not None:
             return decoded.stored_bytes
         stored = self._stored.kept(key)
-        return None if stored is None else len(stored)
+        return None if stored is None else len(stored.data)
 
     # --- how what is kept is made
 
-    def _fetch(self, key: str) -> bytes:
+    def _fetch(self, key: str) -> InspectedChunk:
         data = self._retrier(read_if_there, self._s3, self._bucket, key)
         if data is None:
             raise _MissingError
-        return data
+        return inspect(data)
 
     def _decode(self, key: str) -> _Decoded:
-        data = self._stored(key)
+        chunk = self._stored(key)
         try:
-            surroundings = self._surroundings(key, data)
-            audio = decode(
-                data,
+            audio = decode_chunk(
+                chunk,
                 chunk_seconds=self._chunk_seconds,
-                surroundings=surroundings,
+                surroundings=self._surroundings(key, chunk),
                 max_seconds=self._max_seconds,
             )
         except PermanentJobError:
             # The recorder may store it again, and that one must not be judged by these bytes.
             self._stored.forget(key)
             raise
-        return _Decoded(audio, len(data))
+        chunk.forget_structure()  # its neighbours ask for no more than the header and the tail
+        return _Decoded(audio, len(chunk.data))
 
-    def _surroundings(self, key: str, data: bytes) -> StreamContext:
+    def _surroundings(self, key: str, chunk: InspectedChunk) -> StreamContext:
         number = _number(key)
-        if is_slice(data):
+        if chunk.is_slice:
+            before, after = self._neighbour(key, number - 1), self._neighbour(key, number + 1)
             return StreamContext(
-                header=self._header(key),
-                before=tail_of(self._neighbour(key, number - 1)),
-                after=self._neighbour(key, number + 1),
+                header=self._header(key), before=before.tail if before else b"", after=after.data if after else b""
             )
         if number in _FIRST_NUMBERS:  # perhaps the first slice of a stream
-            return StreamContext(after=self._neighbour(key, number + 1))
+            after = self._neighbour(key, number + 1)
+            return StreamContext(after=after.data if after else b"")
         return StreamContext()
 
-    def _neighbour(self, key: str, number: int) -> bytes:
-        """The bytes of a neighbour; none when it cannot be had, which costs a slice a packet or two at most."""
+    def _neighbour(self, key: str, number: int) -> InspectedChunk | None:
+        """A neighbour; None when it cannot be had, which costs a slice a packet or two at most."""
         try:
             return self._first_there(self._stored, key, number)
         except _MissingError:
-            return b""
+            return None
         except AWS_ERRORS as error:
             log.info("neighbour_not_usable", chunk=number, error=cause_of(error))
-            return b""
+            return None
 
     def _header(self, key: str) -> bytes | None:
         try:
@@ -175,7 +178,7 @@ class SessionAudio:
         """
         for number in _FIRST_NUMBERS:
             try:
-                header = stream_header(self._first_there(self._stored, key, number))
+                header = self._first_there(self._stored, key, number).header
             except _MissingError:
                 continue
             if header is not None:

@@ -8,10 +8,11 @@ import av
 import numpy as np
 import pytest
 
-from consumer.media.containers import mp4_boxes
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
 from consumer.media.formats import ogg_pages as ogg
-from consumer.media.slices import StreamContext, is_slice, stream_header, tail_of
+from consumer.media.formats.base import StreamContext
+from consumer.media.formats.mp4 import boxes_of
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 
 SECONDS = 12.0
@@ -68,13 +69,13 @@ def outcome(data: bytes, header: bytes | None) -> DecodedAudio | str:
 @pytest.mark.parametrize("kind", ["ogg", "mp4"])
 def test_given_slices_of_a_running_stream_then_all_of_each_is_heard(kind: str) -> None:
     whole = decode(stream(kind), chunk_seconds=SECONDS)
-    header = stream_header(slices(kind)[0])
+    header = inspect(slices(kind)[0]).header
 
     parts = [
         decode(part, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=header)) for part in slices(kind)
     ]
 
-    assert [is_slice(part) for part in slices(kind)] == [False, True, True]
+    assert [inspect(part).is_slice for part in slices(kind)] == [False, True, True]
     assert [part.partial for part in parts] == [None] * 3
     assert sum(part.seconds for part in parts) == pytest.approx(whole.seconds, abs=0.1)
     last_second = slice(-SAMPLE_RATE, -SAMPLE_RATE // 10)
@@ -94,7 +95,7 @@ def test_given_no_first_chunk_of_ogg_then_a_header_is_made_up_for_opus(pages: in
 
     audio = decode(later, chunk_seconds=CHUNK_SECONDS)
     with_header = decode(
-        later, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=stream_header(stream("ogg")))
+        later, chunk_seconds=CHUNK_SECONDS, surroundings=StreamContext(header=inspect(stream("ogg")).header)
     )
 
     assert (audio.header_synthesised, audio.partial) == (True, None)
@@ -119,7 +120,7 @@ def test_given_no_first_chunk_of_ogg_and_no_opus_then_the_reason_says_that_it_ne
     data = target.getvalue()
     later = data[next(page.begin for page in ogg.pages(data) if page.granule > 10_000) :]
 
-    assert is_slice(later)
+    assert inspect(later).is_slice
     assert outcome(later, None) == "audio-headerless"
 
 
@@ -136,7 +137,7 @@ def test_that_the_checksum_is_the_one_of_pages_that_others_wrote() -> None:
 def test_given_a_slice_that_lost_its_end_then_it_does_not_pass_for_whole(kind: str, share: float, verdict: str) -> None:
     later = slices(kind)[1]
 
-    result = outcome(later[: int(len(later) * share)], stream_header(stream(kind)))
+    result = outcome(later[: int(len(later) * share)], inspect(stream(kind)).header)
 
     assert (result if isinstance(result, str) else "partial" if result.partial else "whole") == verdict
 
@@ -144,7 +145,7 @@ def test_given_a_slice_that_lost_its_end_then_it_does_not_pass_for_whole(kind: s
 def test_given_a_short_slice_of_whole_pages_then_it_is_not_flagged_for_its_length() -> None:
     starts = borders("ogg")
 
-    result = outcome(stream("ogg")[starts[8] : starts[10]], stream_header(stream("ogg")))
+    result = outcome(stream("ogg")[starts[8] : starts[10]], inspect(stream("ogg")).header)
 
     assert isinstance(result, DecodedAudio)
     assert result.seconds == pytest.approx(1, abs=0.02)
@@ -155,21 +156,21 @@ def test_given_a_short_slice_of_whole_pages_then_it_is_not_flagged_for_its_lengt
 def test_that_the_header_is_what_stands_in_front_of_the_audio(kind: str) -> None:
     first, second, _ = slices(kind)
 
-    assert stream_header(first) == first[: borders(kind)[0]]
-    assert stream_header(second) is None
-    assert tail_of(first) == b""
+    assert inspect(first).header == first[: borders(kind)[0]]
+    assert inspect(second).header is None
+    assert inspect(first).tail == b""
 
 
 def test_that_a_whole_mp4_file_has_no_header_for_slices() -> None:
     whole = stream("mp4")[: borders("mp4")[0]]
 
-    assert mp4_boxes(whole).keys() == {b"ftyp", b"moov"}
-    assert stream_header(whole + b"\x00\x00\x00\x09mdat\x00") is None
+    assert boxes_of(whole).first.keys() == {b"ftyp", b"moov"}
+    assert inspect(whole + b"\x00\x00\x00\x09mdat\x00").header is None
 
 
 @pytest.mark.parametrize("kind", ["ogg", "mp4"])
 def test_given_a_slice_cut_at_any_byte_then_it_is_a_reason_or_real_samples(kind: str) -> None:
-    later, header = slices(kind)[1], stream_header(stream(kind))
+    later, header = slices(kind)[1], inspect(stream(kind)).header
 
     for at in range(0, len(later), len(later) // 60):
         for part in (later[:at], later[at:]):

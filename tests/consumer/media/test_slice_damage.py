@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.formats.base import StreamContext
 from consumer.media.formats.webm.walk import Block, walk
-from consumer.media.slices import StreamContext, stream_header
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"
@@ -22,7 +23,7 @@ def chunk(number: int, kind: str = "timeslice") -> bytes:
 
 @functools.cache
 def real_header() -> bytes:
-    header = stream_header(chunk(1))
+    header = inspect(chunk(1)).header
     assert header is not None
     return header
 

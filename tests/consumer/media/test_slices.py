@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.media.decode import SAMPLE_RATE, DecodedAudio, decode
+from consumer.media.formats.base import StreamContext
 from consumer.media.formats.webm.rebuild import cluster_head
+from consumer.media.formats.webm.slices import seam
 from consumer.media.formats.webm.walk import walk
-from consumer.media.slices import StreamContext, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "two_cities"
@@ -26,7 +28,7 @@ def chunk(number: int, kind: str = "timeslice") -> bytes:
 
 @functools.cache
 def real_header() -> bytes:
-    header = stream_header(chunk(1))
+    header = inspect(chunk(1)).header
     assert header is not None
     return header
 
@@ -85,7 +87,7 @@ def test_given_a_slice_of_a_real_recording_then_every_packet_is_heard_whatever_i
     number: int, before_is_there: bool, first_is_there: bool
 ) -> None:
     header = real_header() if first_is_there else None
-    before = tail_of(chunk(number - 1)) if before_is_there else b""
+    before = inspect(chunk(number - 1)).tail if before_is_there else b""
 
     audio = decode(chunk(number), chunk_seconds=5, surroundings=StreamContext(header=header, before=before))
 
@@ -117,7 +119,7 @@ def test_given_a_stream_cut_at_any_byte_then_no_more_than_two_packets_are_lost_a
 ) -> None:
     stream = live_stream()
     whole = decode(stream, chunk_seconds=2)
-    header = stream_header(stream) if header_is_there else None
+    header = inspect(stream).header if header_is_there else None
     second_cluster = stream.index(b"\x1f\x43\xb6\x75", len(stream) // 3)
     # Two blocks, a cluster's head, two blocks. Each variant takes every third byte: together they cut at all of them.
     first_cut = second_cluster - 300 + BEFORE.index(before)
@@ -125,7 +127,7 @@ def test_given_a_stream_cut_at_any_byte_then_no_more_than_two_packets_are_lost_a
     wrong = []
     for at in range(first_cut, second_cluster + 300, len(BEFORE)):
         first, second = cut(stream, at)
-        tail = {"measured": tail_of(first), "last bytes": first[-8:], "none": b""}[before]
+        tail = {"measured": inspect(first).tail, "last bytes": first[-8:], "none": b""}[before]
         head = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second))
         rest = outcome(second, StreamContext(header=header, before=tail), chunk_seconds=2)
         if (
@@ -148,7 +150,7 @@ def test_given_the_element_that_the_chunk_before_broke_off_within_then_no_packet
 
     for at in range(block.begin, block.end):
         first, second = cut(stream, at)
-        around = StreamContext(header=stream_header(stream), before=tail_of(first))
+        around = StreamContext(header=inspect(stream).header, before=inspect(first).tail)
         halves = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second)).seconds
         halves += decode(second, chunk_seconds=2, surroundings=around).seconds
         assert halves == pytest.approx(whole, abs=0.01)
@@ -203,7 +205,7 @@ def test_given_no_first_chunk_and_no_opus_then_the_reason_says_that_it_needs_the
 
     with pytest.raises(PermanentJobError, match="first chunk of its session") as failure:
         decode(later, chunk_seconds=2)
-    heard = decode(later, chunk_seconds=2, surroundings=StreamContext(header=stream_header(stream)))
+    heard = decode(later, chunk_seconds=2, surroundings=StreamContext(header=inspect(stream).header))
 
     assert failure.value.reason == "audio-headerless"
     assert (heard.partial, heard.header_synthesised) == (None, False)
@@ -241,7 +243,7 @@ def test_given_slices_of_a_film_then_the_sound_of_both_is_whole(share: float) ->
     first, second = cut(stream, int(share * len(stream)))
 
     begun = decode(first, chunk_seconds=2, surroundings=StreamContext(after=second))
-    around = StreamContext(header=stream_header(first), before=tail_of(first))
+    around = StreamContext(header=inspect(first).header, before=inspect(first).tail)
     rest = decode(second, chunk_seconds=2, surroundings=around)
 
     assert (begun.partial, rest.partial) == (None, None)
@@ -269,12 +271,12 @@ def test_given_a_cluster_that_lost_its_header_then_its_blocks_are_heard_behind_t
 
 def test_that_the_header_of_a_stream_is_what_stands_in_front_of_its_first_cluster() -> None:
     assert real_header() == chunk(1)[: chunk(1).index(b"\x1f\x43\xb6\x75")]
-    assert stream_header(real_header()) == real_header()  # a first slice may end before its first cluster
+    assert inspect(real_header()).header == real_header()  # a first slice may end before its first cluster
 
 
 @pytest.mark.parametrize("data", [b"", chunk(2), b"RIFF\x00\x00\x00\x00WAVEfmt ", b"\x1a\x45\xdf\xa3", bytes(500)])
 def test_that_what_begins_no_stream_of_slices_has_no_header(data: bytes) -> None:
-    assert stream_header(data) is None
+    assert inspect(data).header is None
 
 
 def test_given_a_cluster_whose_clock_stands_at_its_very_end_then_it_still_can_be_joined() -> None:
@@ -282,17 +284,16 @@ def test_given_a_cluster_whose_clock_stands_at_its_very_end_then_it_still_can_be
     data, behind = live_stream(), chunk(2)
     at = data.index(b"\x1f\x43\xb6\x75")
     late = data[:at] + cluster_head(2**64 - 1) + data[data.index(b"\xa3", at) :]
-    source = source_of(late, StreamContext())
 
-    assert not seam(source, walk(late), behind).whole
+    assert not seam(late, walk(late), behind, sliced=False).whole
 
 
 def test_that_the_tail_of_a_chunk_is_what_follows_its_last_whole_element() -> None:
-    assert [tail_of(chunk(number)) for number in range(1, 11)] == [b"\xa3"] * 9 + [b""]
-    assert [tail_of(chunk(number, "restart")) for number in (1, 10)] == [b"", b""]
+    assert [inspect(chunk(number)).tail for number in range(1, 11)] == [b"\xa3"] * 9 + [b""]
+    assert [inspect(chunk(number, "restart")).tail for number in (1, 10)] == [b"", b""]
     last = walk(chunk(3)).blocks[-1]
-    assert tail_of(chunk(3)[: last.end - 100]) == chunk(3)[last.begin : last.end - 100]
-    assert tail_of(b"") == b""
+    assert inspect(chunk(3)[: last.end - 100]).tail == chunk(3)[last.begin : last.end - 100]
+    assert inspect(b"").tail == b""
 
 
 @pytest.mark.parametrize("first", [b"{", b"[", b"<", b"\xff\xfb"])
@@ -300,4 +301,4 @@ def test_given_a_slice_that_begins_like_something_else_then_it_is_a_slice_nevert
     """A recorder's cut can fall before any byte."""
     data = chunk(4)
 
-    assert is_slice(first + data[len(first) + 300 :])
+    assert inspect(first + data[len(first) + 300 :]).is_slice

@@ -10,20 +10,16 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from consumer.media.containers import (
-    Container,
-    adts_frame_bytes,
-    declared_bytes,
-    describe_stranger,
-    is_cut_short,
-    mp3_frame_bytes,
-    mp4_boxes,
-    recognise,
-)
-from consumer.media.formats import ogg_pages as ogg
-from consumer.media.formats import opus
-from consumer.media.made_up_headers import opus_in_ogg
-from consumer.media.slices import StreamContext, is_slice, source_of, stream_header, tail_of
+from consumer.media.decode import source_of
+from consumer.media.formats import FORMATS, ogg_pages, opus, recognise
+from consumer.media.formats.adts import adts_frame_bytes
+from consumer.media.formats.base import StreamContext
+from consumer.media.formats.mp3 import mp3_frame_bytes
+from consumer.media.formats.mp4 import boxes_of
+from consumer.media.formats.ogg import OggChunk, opus_header
+from consumer.media.formats.unknown import describe_stranger
+from consumer.media.formats.webm.chunk import WebmChunk
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets.webm import REASONS
@@ -72,7 +68,7 @@ def samples() -> list[bytes]:
     """Half a second of a tone in every container, and slices of those that recorders slice."""
     whole = [encoded(*encoding) for encoding in _ENCODINGS]
     at = whole[-1].find(b"moof") - 4
-    pages = [page.begin for page in ogg.pages(whole[0])]
+    pages = [page.begin for page in ogg_pages.pages(whole[0])]
     return [*whole, whole[-1][at:], whole[0][pages[-2] :], b"ID3\x04\0\0\0\0\0\x05tag.." + whole[4]]
 
 
@@ -124,35 +120,38 @@ def structured() -> SearchStrategy[bytes]:
 
 def check(data: bytes) -> bool:
     """A chunk as it may stand in S3."""
-    container = recognise(data)
     require(describe_stranger(data).isascii(), "what a stranger looks like quotes nothing of it")
-    _framing_is_followed(data, container)
-    header = stream_header(data)
+    _framing_is_followed(data)
+    chunk = inspect(data)
+    header = chunk.header
     require(header is None or (0 < len(header) <= 65_536), "a header is short")
-    require(len(tail_of(data)) <= 65_536, "a tail is short")
+    require(len(chunk.tail) <= 65_536, "a tail is short")
+    around = StreamContext(header=header or inspect(samples()[0]).header, before=data, after=data)
     try:
-        source = source_of(data, StreamContext(header=header or stream_header(samples()[0]), before=data, after=data))
+        source = source_of(chunk, around)
     except PermanentJobError as error:
         require(error.reason in REASONS, f"{error.reason} is a reason that nobody documented")
         return False
-    require(source.sliced == is_slice(data), "what goes on with a stream is a slice")
-    require(source.data.endswith(data) or container is None, "pages and boxes stay as they are")
-    return recognise(source.data) is source.container
+    require(source.sliced == chunk.is_slice, "what goes on with a stream is a slice")
+    untouched = source.stream.data.endswith(data) or (chunk.is_slice and isinstance(chunk, WebmChunk))
+    require(untouched, "pages and boxes stay as they are")
+    return recognise(source.stream.data) is type(source.stream)
 
 
-def _framing_is_followed(data: bytes, container: Container | None) -> None:
-    for each in Container:
-        is_cut_short(data, each)
-        is_cut_short(data, each, sliced=True)
-        size = declared_bytes(data, each)
+def _framing_is_followed(data: bytes) -> None:
+    for each in FORMATS:
+        chunk = each(data)
+        chunk.is_cut()
+        chunk.is_cut(continues=True)
+        size = chunk.declared_bytes
         require(size is None or size >= 8, "a file has at least its header")
-    require(all(0 <= at <= len(data) - 8 for at in mp4_boxes(data).values()), "boxes lie within the data")
-    pages = list(ogg.pages(data))
+    require(all(0 <= at <= len(data) - 8 for at in boxes_of(data).first.values()), "boxes lie within the data")
+    pages = list(ogg_pages.pages(data))
     require(all(one.end == other.begin for one, other in pairwise(pages)), "pages stand one behind the other")
     require(all(page.end <= len(data) for page in pages), "pages lie within the data")
-    require(len(ogg.header(data)) <= len(data), "a header is part of the data")
-    made_up = opus_in_ogg(pages)
-    require(made_up is None or recognise(made_up) is Container.OGG, "a header that is made up is one")
+    require(len(ogg_pages.header(data)) <= len(data), "a header is part of the data")
+    made_up = opus_header(pages)
+    require(made_up is None or recognise(made_up) is OggChunk, "a header that is made up is one")
     for packet in (data[:1], data[:40], *(packet for page in pages for packet in page.packets)):
         seconds = opus.packet_seconds(packet)
         require(seconds is None or 0 < seconds <= 0.12, "no Opus packet is longer than 120 ms")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from consumer.media.decode import SAMPLE_RATE, decode
-from consumer.media.slices import StreamContext, stream_header
+from consumer.media.formats.base import StreamContext
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.target import Target, require
 from tests.faults.fuzz.targets import containers, webm
@@ -37,7 +38,7 @@ def structured() -> SearchStrategy[bytes]:
 
 def check(data: bytes) -> bool:
     """A chunk as it may stand in S3, to be decoded."""
-    around = StreamContext(header=stream_header(webm.samples()[1]))
+    around = StreamContext(header=inspect(webm.samples()[1]).header)
     try:
         audio = decode(data, chunk_seconds=0.5, surroundings=around, max_seconds=_MAX_SECONDS)
     except PermanentJobError as error:

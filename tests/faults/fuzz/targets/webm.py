@@ -8,12 +8,15 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from consumer.media.decode import source_of
+from consumer.media.formats.base import Source, StreamContext
 from consumer.media.formats.webm import matroska
 from consumer.media.formats.webm.coverage import cover
 from consumer.media.formats.webm.ebml import encode, encode_open, encode_unsigned
 from consumer.media.formats.webm.rebuild import rebuild
+from consumer.media.formats.webm.slices import seam
 from consumer.media.formats.webm.walk import WebmStructure, walk
-from consumer.media.slices import Source, StreamContext, is_slice, seam, source_of, stream_header, tail_of
+from consumer.media.inspect import inspect
 from shared.errors import PermanentJobError
 from tests.faults.fuzz.fixed import SAMPLES
 from tests.faults.fuzz.target import Target, require
@@ -119,8 +122,9 @@ def check(data: bytes) -> bool:
     """A chunk as it may stand in S3: on its own, as the first of its session, and as a neighbour."""
     found = walk(data)
     _is_consistent(data, found)
-    _made(_slice(), StreamContext(header=stream_header(data), before=tail_of(data), after=data))
-    header = stream_header(samples()[1])
+    chunk = inspect(data)
+    _made(_slice(), StreamContext(header=chunk.header, before=chunk.tail, after=data))
+    header = inspect(samples()[1]).header
     alone = _made(data, StreamContext())
     return _made(data, StreamContext(header=header, before=b"\xa3", after=_slice())) or alone
 
@@ -128,26 +132,28 @@ def check(data: bytes) -> bool:
 def _made(data: bytes, surroundings: StreamContext) -> bool:
     """All that stands between a chunk's bytes and the decoder; returns whether there was a way."""
     try:
-        source = source_of(data, surroundings)
+        source = source_of(inspect(data), surroundings)
     except PermanentJobError as error:
         require(error.reason in REASONS, f"{error.reason} is a reason that nobody documented")
         return False
-    require(source.sliced == is_slice(data), "what goes on with a stream is a slice")
+    require(source.sliced == inspect(data).is_slice, "what goes on with a stream is a slice")
     require(0 <= source.lost_in_front <= len(data), "no more is lost than there was")
-    found = walk(source.data)
-    _is_consistent(source.data, found)
+    found = walk(source.stream.data)
+    _is_consistent(source.stream.data, found)
     _can_be_rebuilt(source, found, surroundings)
     return True
 
 
 def _can_be_rebuilt(source: Source, found: WebmStructure, surroundings: StreamContext) -> None:
-    joint = seam(source, found, surroundings.after)
-    coverage = cover(source.data, found, chunk_seconds=_CHUNK_SECONDS, lost_in_front=source.lost_in_front, seam=joint)
+    joint = seam(source.stream.data, found, surroundings.after, sliced=source.sliced)
+    coverage = cover(
+        source.stream.data, found, chunk_seconds=_CHUNK_SECONDS, lost_in_front=source.lost_in_front, seam=joint
+    )
     require(math.isfinite(coverage.expected_seconds), "what is expected is a number of seconds")
     require(len(coverage.begins) == len(found.blocks), "each block has its time")
     require(all(one <= other for one, other in pairwise(coverage.begins)), "no block is heard before the one in front")
-    made = rebuild(source.data, found, coverage.begins)
-    require(len(made) <= 2 * len(source.data) + 64 * (len(found.blocks) + 1), "what is made is not much longer")
+    made = rebuild(source.stream.data, found, coverage.begins)
+    require(len(made) <= 2 * len(source.stream.data) + 64 * (len(found.blocks) + 1), "what is made is not much longer")
     if found.blocks and not found.damaged and (found.head_bytes or math.inf) <= found.blocks[0].begin:
         require(len(walk(made).blocks) == len(found.blocks), "what is made of whole blocks has these blocks")
 
