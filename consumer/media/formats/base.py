@@ -117,8 +117,10 @@ class InspectedChunk(ABC):
         return DecoderInput(self.data, keep_time=False, is_cut=self.is_cut(continues=source.sliced))
 
     def forget_structure(self) -> None:
-        """Free what takes much memory, and is worked out again if somebody asks after all."""
-        vars(self).pop("structure", None)
+        """Free what can take several times the memory of the bytes; the header and the tail stay."""
+        if "structure" in vars(self):
+            _ = self.header, self.tail
+            vars(self).pop("structure", None)
 
     def headerless(self) -> PermanentJobError:
         """The error of a slice that cannot be decoded alone."""

@@ -37,7 +37,7 @@ class Mp4Chunk(InspectedChunk):
         """Whether there are fragments without the movie's header."""
         return b"moof" in self.structure.first and b"moov" not in self.structure.first
 
-    @property
+    @cached_property
     def header(self) -> bytes | None:
         """What stands in front of the first fragment.
 

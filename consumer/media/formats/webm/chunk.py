@@ -83,9 +83,3 @@ class WebmChunk(InspectedChunk):
             is_cut=found.truncated or found.damaged,
             expected_seconds=coverage.expected_seconds,
         )
-
-    def forget_structure(self) -> None:
-        """Free the blocks, which can take several times the memory of the bytes; the header and the tail stay."""
-        if "structure" in vars(self):
-            _ = self.header, self.tail
-        super().forget_structure()
