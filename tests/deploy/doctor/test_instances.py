@@ -234,7 +234,8 @@ def test_given_instances_then_their_heartbeats_are_read_from_the_ledger(patient:
 
     ((status, seen),) = wrong(found)
     assert status == "failure"
-    assert seen.startswith(f"{silent} has run for 1h 0 has said nothing")
+    assert seen.startswith(f"{silent} has run for 1h 0")
+    assert "and its worker has said nothing" in seen
     assert f"{heard} is busy" in " ".join(finding.seen for finding in found)
     assert found[-1].seen.startswith(f"passed its self-test on {heard}")
 
