@@ -21,6 +21,7 @@ __all__ = [
     "Action",
     "ActionOutcome",
     "Decision",
+    "History",
     "Instance",
     "InstanceState",
     "MarkSuspect",
@@ -68,15 +69,7 @@ class Observation:
         problems: one line for each part that could not be read.
         confirmations: the queues at the further looks of this tick, before a start.
         invalid_heartbeats: instances whose heartbeat could be read but not understood.
-        oldest_waits: for how long work has waited without a moment in which none did: the oldest job waits no longer.
-        gpu_seconds_today: seconds that owned instances have run in this day (UTC).
-        lock_held_for: for how long, at least, the lock has been held without a tick that saw it free; zero when it is.
-        blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
         sighting: what a look for a real message found; `None` when none was taken.
-        last_start: when the latest owned run began.
-        last_work: when a worker last had work in hand.
-        last_sighting: when a look last found a message.
-        surplus: the span that the tick before told of, if it saw one.
     """
 
     queue: QueueDepth | None
@@ -86,15 +79,7 @@ class Observation:
     problems: tuple[str, ...] = ()
     confirmations: tuple[QueueDepth, ...] = ()
     invalid_heartbeats: frozenset[str] = frozenset()
-    oldest_waits: timedelta | None = None
-    gpu_seconds_today: float | None = None
-    lock_held_for: timedelta | None = None
-    blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
     sighting: ProbeResult | None = None
-    last_start: datetime | None = None
-    last_work: datetime | None = None
-    last_sighting: datetime | None = None
-    surplus: Surplus | None = None
 
     def heartbeat_of(self, instance: Instance) -> Heartbeat | None:
         """The instance's last heartbeat since it booted; `None` also where the heartbeats could not be read."""
@@ -105,6 +90,31 @@ class Observation:
         if self.queue is None:
             return None
         return min((self.queue, *self.confirmations), key=lambda depth: (depth.visible, depth.total))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the record of earlier ticks adds to an observation; `None` where it is unknown or there has been none.
+
+    Attributes:
+        oldest_waits: for how long work has waited without a tick that saw none: the oldest job waits no longer.
+        gpu_seconds_today: seconds that owned instances have run in this day (UTC).
+        lock_held_for: for how long, at least, the lock has been held without a tick that saw it free; zero when it is.
+        blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
+        last_start: when the latest owned run began.
+        last_work: when a worker last had work.
+        last_sighting: when a probe last found a message.
+        surplus: the span of surplus that the previous tick was in.
+    """
+
+    oldest_waits: timedelta | None = None
+    gpu_seconds_today: float | None = None
+    lock_held_for: timedelta | None = None
+    blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
+    last_start: datetime | None = None
+    last_work: datetime | None = None
+    last_sighting: datetime | None = None
+    surplus: Surplus | None = None
 
 
 def is_from_the_future(heartbeat: Heartbeat, now: datetime) -> bool:
