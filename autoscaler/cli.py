@@ -72,16 +72,16 @@ def _print(result: TickResult, *, dry_run: bool) -> None:
 
 def _seen_lines(result: TickResult) -> list[tuple[str, str]]:
     """What was seen beside the instances; a part that could not be read has no line here but a problem."""
-    seen = result.observation
+    seen, past = result.observation, result.history
     lines = [("queue", _depth(depth)) for depth in (seen.queue, *seen.confirmations) if depth is not None]
     if result.backlog_seconds is not None:
-        oldest = seen.oldest_waits
+        oldest = past.oldest_waits
         waits = "" if oldest is None else f", the oldest job waits {human_duration(oldest.total_seconds())} at most"
         lines.append(("backlog", f"{human_duration(result.backlog_seconds)} of work for one instance{waits}"))
     lines.append(("lock", seen.lock.describe()))
     if result.gpu_hours_today is not None and result.cost_today_usd is not None:
         lines.append(("today", f"{result.gpu_hours_today:.2f} GPU hours, {result.cost_today_usd:.2f} USD"))
-    for zone, until in sorted(seen.blocked_zones.items()):
+    for zone, until in sorted(past.blocked_zones.items()):
         lines.append(("zone", f"{zone} had no capacity, is asked again at {until:%H:%M} UTC"))
     return lines
 

@@ -47,11 +47,11 @@ def _values(result: TickResult) -> dict[str, Value]:
 
 def _work(result: TickResult) -> dict[str, Value]:
     """What waits, what holds it up and what it costs, as far as it could be read."""
-    seen = result.observation
+    past = result.history
     return _known(
         ("BacklogSeconds", result.backlog_seconds, "Seconds"),
-        ("OldestPendingAgeSeconds", _seconds(seen.oldest_waits), "Seconds"),
-        ("LockHeldSeconds", _seconds(seen.lock_held_for) if seen.lock.held else 0.0, "Seconds"),
+        ("OldestPendingAgeSeconds", _seconds(past.oldest_waits), "Seconds"),
+        ("LockHeldSeconds", _seconds(past.lock_held_for) if result.observation.lock.held else 0.0, "Seconds"),
         ("GpuHoursToday", result.gpu_hours_today, "None"),
         ("CostTodayUSD", result.cost_today_usd, "None"),
     )

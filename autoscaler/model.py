@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import AwareDatetime
 
@@ -15,12 +14,14 @@ from autoscaler.policy import Policy
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.wire import WireModel
+from shared.state.fleet_view import Instance, InstanceState
 from shared.state.lock import LockState
 
 __all__ = [
     "Action",
     "ActionOutcome",
     "Decision",
+    "History",
     "Instance",
     "InstanceState",
     "MarkSuspect",
@@ -34,55 +35,8 @@ __all__ = [
     "Surplus",
 ]
 
-InstanceState = Literal["pending", "running", "stopping", "stopped"]
-
 # Clocks of two machines differ by seconds; a heartbeat from further in the future comes from a clock that is wrong.
 _CLOCK_SKEW = timedelta(minutes=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One instance of the pool.
-
-    Attributes:
-        launch_time: when its present or last run began, as EC2 says.
-        owned_since: when the autoscaler began that run; `None` when someone else did (rule: `shared.state.instances`).
-        hold: whether a person protects it from being started, stopped or rebooted.
-        transition_reason: EC2's words for its last change of state, such as `User initiated (2026-03-01 12:00:05 GMT)`.
-        stopped_at: when its last run ended, as those words say; `None` where they say no time.
-        suspect_since: when a tick last found it silent or stuck.
-        rebooted_at: when the autoscaler last rebooted it.
-    """
-
-    id: str
-    state: InstanceState
-    launch_time: datetime
-    owned_since: datetime | None = None
-    hold: bool = False
-    availability_zone: str = ""
-    transition_reason: str = ""
-    stopped_at: datetime | None = None
-    suspect_since: datetime | None = None
-    rebooted_at: datetime | None = None
-
-    @property
-    def owned(self) -> bool:
-        return self.owned_since is not None
-
-    @property
-    def run_start(self) -> datetime:
-        """When this run began."""
-        return self.owned_since or self.launch_time
-
-    @property
-    def rebooted(self) -> bool:
-        """Whether the autoscaler has rebooted it in this run."""
-        return self.rebooted_at is not None and self.rebooted_at >= self.run_start
-
-    @property
-    def boot_start(self) -> datetime:
-        """When its host last began to boot: with this run, or at the reboot in it."""
-        return self.rebooted_at if self.rebooted and self.rebooted_at else self.run_start
 
 
 class Surplus(WireModel):
@@ -115,15 +69,7 @@ class Observation:
         problems: one line for each part that could not be read.
         confirmations: the queues at the further looks of this tick, before a start.
         invalid_heartbeats: instances whose heartbeat could be read but not understood.
-        oldest_waits: for how long work has waited without a moment in which none did: the oldest job waits no longer.
-        gpu_seconds_today: seconds that owned instances have run in this day (UTC).
-        lock_held_for: for how long, at least, the lock has been held without a tick that saw it free; zero when it is.
-        blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
         sighting: what a look for a real message found; `None` when none was taken.
-        last_start: when the latest owned run began.
-        last_work: when a worker last had work in hand.
-        last_sighting: when a look last found a message.
-        surplus: the span that the tick before told of, if it saw one.
     """
 
     queue: QueueDepth | None
@@ -133,26 +79,42 @@ class Observation:
     problems: tuple[str, ...] = ()
     confirmations: tuple[QueueDepth, ...] = ()
     invalid_heartbeats: frozenset[str] = frozenset()
-    oldest_waits: timedelta | None = None
-    gpu_seconds_today: float | None = None
-    lock_held_for: timedelta | None = None
-    blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
     sighting: ProbeResult | None = None
-    last_start: datetime | None = None
-    last_work: datetime | None = None
-    last_sighting: datetime | None = None
-    surplus: Surplus | None = None
 
     def heartbeat_of(self, instance: Instance) -> Heartbeat | None:
-        """The instance's last heartbeat since it booted: "draining" from the run before says nothing about this one."""
-        heartbeat = (self.heartbeats or {}).get(instance.id)
-        return heartbeat if heartbeat and heartbeat.beat_at >= instance.boot_start else None
+        """The instance's last heartbeat since it booted; `None` also where the heartbeats could not be read."""
+        return instance.heartbeat_in(self.heartbeats or {})
 
     def least_queue(self) -> QueueDepth | None:
         """The least that all looks of this tick agree on: what a start may rest on."""
         if self.queue is None:
             return None
         return min((self.queue, *self.confirmations), key=lambda depth: (depth.visible, depth.total))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the record of earlier ticks adds to an observation; `None` where it is unknown or there has been none.
+
+    Attributes:
+        oldest_waits: for how long work has waited without a tick that saw none: the oldest job waits no longer.
+        gpu_seconds_today: seconds that owned instances have run in this day (UTC).
+        lock_held_for: for how long, at least, the lock has been held without a tick that saw it free; zero when it is.
+        blocked_zones: availability zone -> until when no start is tried there, because AWS had no capacity.
+        last_start: when the latest owned run began.
+        last_work: when a worker last had work.
+        last_sighting: when a probe last found a message.
+        surplus: the span of surplus that the previous tick was in.
+    """
+
+    oldest_waits: timedelta | None = None
+    gpu_seconds_today: float | None = None
+    lock_held_for: timedelta | None = None
+    blocked_zones: Mapping[str, datetime] = field(default_factory=dict)
+    last_start: datetime | None = None
+    last_work: datetime | None = None
+    last_sighting: datetime | None = None
+    surplus: Surplus | None = None
 
 
 def is_from_the_future(heartbeat: Heartbeat, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from pydantic import AwareDatetime
 
-from autoscaler.model import ActionOutcome, Instance, Observation, ProbeResult, Surplus, is_from_the_future
+from autoscaler.model import ActionOutcome, History, Instance, Observation, ProbeResult, Surplus, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.wire import WireModel
 from shared.state.last_tick import LastTick
@@ -100,15 +100,11 @@ class TickRecord(LastTick):
         """The record that says what the tick came to, for people; the next tick does not read it."""
         return self.model_copy(update={"decision": str(decision), "reason": reason})
 
-    def recalled(self, observation: Observation, now: datetime) -> Observation:
-        """The observation with what the record, brought up to `now` by `after`, tells about it."""
-        waits = None if observation.queue is None else now - (self.waiting_since or now)
-        known = observation.instances is not None
-        return replace(
-            observation,
-            instances=tuple(map(self._as_started, observation.instances or ())) if known else None,
-            oldest_waits=waits,
-            gpu_seconds_today=self._of(_day(now)) if known else None,
+    def history(self, observation: Observation, now: datetime) -> History:
+        """What the record, brought up to `now` by `after`, adds to the observation."""
+        return History(
+            oldest_waits=None if observation.queue is None else now - (self.waiting_since or now),
+            gpu_seconds_today=None if observation.instances is None else self._of(_day(now)),
             lock_held_for=now - (self.held_since or now),
             blocked_zones={zone: block.until for zone, block in self.zones.items() if now < block.until},
             last_start=self.last_start,
@@ -116,6 +112,12 @@ class TickRecord(LastTick):
             last_sighting=self.last_sighting,
             surplus=self.surplus,
         )
+
+    def with_own_starts(self, observation: Observation) -> Observation:
+        """The observation with the starts of a moment ago that EC2 does not show yet."""
+        if observation.instances is None:
+            return observation
+        return replace(observation, instances=tuple(map(self._as_started, observation.instances)))
 
     def _as_started(self, instance: Instance) -> Instance:
         """The instance with the mark of the start that the record knows of, where EC2 does not show that mark yet.

@@ -11,6 +11,7 @@ from autoscaler.model import (
     Action,
     ActionOutcome,
     Decision,
+    History,
     Instance,
     MarkSuspect,
     Observation,
@@ -40,6 +41,7 @@ class TickResult:
     now: datetime
     policy: Policy
     observation: Observation
+    history: History
     plan: Plan
     reason: str
     decision: Decision
@@ -56,32 +58,32 @@ class TickResult:
     @property
     def gpu_hours_today(self) -> float | None:
         """Hours that owned instances have run in this day (UTC); `None` where the ticks' record could not be read."""
-        used = self.observation.gpu_seconds_today
+        used = self.history.gpu_seconds_today
         return None if used is None else used / 3600
 
     @property
     def cost_today_usd(self) -> float | None:
         """What they cost, at the set price."""
-        used = self.observation.gpu_seconds_today
+        used = self.history.gpu_seconds_today
         return None if used is None else self.policy.cost_usd(used)
 
     def standing_of(self, instance: Instance) -> InstanceStatus:
-        return standing(instance, self.observation, self.policy, self.now)
+        return standing(instance, self.observation, self.history, self.policy, self.now)
 
     def document(self) -> dict[str, Any]:
         """The tick as JSON-able values; `null` where a part could not be read."""
-        seen = self.observation
+        seen, past = self.observation, self.history
         return {
             "observedAt": iso(self.now),
             "queue": None if seen.queue is None else _queue(seen.queue),
             "confirmations": [_queue(depth) for depth in seen.confirmations],
             "sighting": None if seen.sighting is None else str(seen.sighting),
             "backlogSeconds": _rounded(self.backlog_seconds, 1),
-            "oldestWaitsSeconds": None if seen.oldest_waits is None else round(seen.oldest_waits.total_seconds(), 1),
+            "oldestWaitsSeconds": None if past.oldest_waits is None else round(past.oldest_waits.total_seconds(), 1),
             "lock": {"held": seen.lock.held, "description": seen.lock.describe()},
             "heartbeatsKnown": seen.heartbeats is not None,
             "instances": None if seen.instances is None else [self._instance(instance) for instance in seen.instances],
-            "blockedZones": {zone: iso(until) for zone, until in seen.blocked_zones.items()},
+            "blockedZones": {zone: iso(until) for zone, until in past.blocked_zones.items()},
             "gpuHoursToday": _rounded(self.gpu_hours_today, 3),
             "costTodayUSD": _rounded(self.cost_today_usd, 4),
             "problems": list(seen.problems),

@@ -18,6 +18,7 @@ from autoscaler.model import (
     Action,
     ActionOutcome,
     Decision,
+    History,
     MarkSuspect,
     Observation,
     Plan,
@@ -76,6 +77,7 @@ class _Decided:
 
     now: datetime
     observation: Observation
+    history: History
     plan: Plan
     record: TickRecord | None
 
@@ -160,11 +162,12 @@ class Autoscaler:
     def _plan(self, observation: Observation, last: TickRecord | None) -> _Decided:
         now = self._clock.now()
         record = last.after(observation, now) if last else None
-        seen = record.recalled(observation, now) if record else observation
-        planned = plan(seen, self._policy, now)
+        seen = record.with_own_starts(observation) if record else observation
+        history = record.history(observation, now) if record else History()
+        planned = plan(seen, history, self._policy, now)
         if record:
             record = record.model_copy(update={"surplus": planned.surplus}).telling(planned.decision, planned.reason)
-        return _Decided(now, seen, planned, record)
+        return _Decided(now, seen, history, planned, record)
 
     # --- the record
 
@@ -236,6 +239,7 @@ class Autoscaler:
             now=decided.now,
             policy=self._policy,
             observation=decided.observation,
+            history=decided.history,
             plan=decided.plan,
             reason=reason or decided.plan.reason,
             decision=decision or decided.plan.decision,

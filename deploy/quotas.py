@@ -1,7 +1,12 @@
-"""Which quota of the account an instance type counts against."""
+"""Which vCPU quota of the account an instance type counts against, and how many instances fit in it."""
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +33,14 @@ def quota_of(instance_type: str, *, spot: bool) -> Quota | None:
         return None
     name, on_demand, on_spot = family
     return Quota(name, on_spot if spot else on_demand)
+
+
+def vcpus_of(ec2: "EC2Client", instance_type: str) -> int | None:
+    """The vCPUs of one such instance; `None` where the region does not have the type. Raises what boto3 raises."""
+    found = ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": [instance_type]}])["InstanceTypes"]
+    return found[0]["VCpuInfo"]["DefaultVCpus"] if found else None
+
+
+def allowed_vcpus(service_quotas: "ServiceQuotasClient", quota: Quota) -> float:
+    """The vCPUs that the account may run at the same time. Raises what boto3 raises."""
+    return service_quotas.get_service_quota(ServiceCode="ec2", QuotaCode=quota.code)["Quota"]["Value"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
-from autoscaler.model import Instance, Observation, Policy, is_from_the_future
+from autoscaler.model import History, Instance, Observation, Policy, is_from_the_future
 from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
@@ -49,10 +49,10 @@ class Member:
 Fleet = tuple[Member, ...]
 
 
-def fleet_of(observation: Observation, policy: Policy, now: datetime) -> Fleet:
+def fleet_of(observation: Observation, history: History, policy: Policy, now: datetime) -> Fleet:
     """The instances in the order of their ids; none where they could not be read."""
     return tuple(
-        Member(instance, observation.heartbeat_of(instance), standing(instance, observation, policy, now))
+        Member(instance, observation.heartbeat_of(instance), standing(instance, observation, history, policy, now))
         for instance in sorted(observation.instances or (), key=lambda instance: instance.id)
     )
 

@@ -8,7 +8,17 @@ decision table is docs/autoscaler.md; its rows about starts are in `autoscaler.p
 
 from datetime import datetime
 
-from autoscaler.model import Action, Decision, MarkSuspect, Observation, Plan, Policy, RebootInstance, StopInstance
+from autoscaler.model import (
+    Action,
+    Decision,
+    History,
+    MarkSuspect,
+    Observation,
+    Plan,
+    Policy,
+    RebootInstance,
+    StopInstance,
+)
 from autoscaler.planning.fleet import Fleet, backlog_seconds, fleet_of
 from autoscaler.planning.starting import StartDecision, desired_instances, judge_start, wanted_idle
 from autoscaler.planning.stopping import Endings, endings
@@ -19,7 +29,7 @@ __all__ = ["backlog_seconds", "desired_instances", "plan"]
 _MAX_CLAUSES = 5
 
 
-def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
+def plan(observation: Observation, history: History, policy: Policy, now: datetime) -> Plan:
     """What to do at `now`, and why.
 
     Returns:
@@ -30,12 +40,12 @@ def plan(observation: Observation, policy: Policy, now: datetime) -> Plan:
         return Plan((), f"holding: {observation.lock.describe()}", Decision.HOLDING)
     if observation.queue is None or observation.instances is None:
         return Plan((), f"waiting: {'; '.join(observation.problems)}", Decision.OBSERVATION_FAILED)
-    fleet = fleet_of(observation, policy, now)
+    fleet = fleet_of(observation, history, policy, now)
     ends = endings(fleet, observation, policy, wanted_idle(policy, now), now)
-    surplus = surplus_of(fleet, observation, policy, now)
+    surplus = surplus_of(fleet, observation, history, policy, now)
     ending = [action.instance_id for action in ends.actions if isinstance(action, StopInstance)]
     ends += Endings(surplus_stops(fleet, surplus, ending, policy, now))
-    verdict = judge_start(fleet, observation, policy, now)
+    verdict = judge_start(fleet, observation, history, policy, now)
     alarms = (*ends.alarms, *_budget_alarm(fleet, verdict))
     return Plan(
         (*ends.actions, *((verdict.start,) if verdict.start else ())),

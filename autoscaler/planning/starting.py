@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from autoscaler.model import Decision, Observation, Policy, ProbeResult, StartInstance
+from autoscaler.model import Decision, History, Observation, Policy, ProbeResult, StartInstance
 from autoscaler.planning.fleet import Fleet, backlog_seconds, instances, jobs, names, out_of_sight, rtfx
 from autoscaler.planning.status import InstanceStatus
 from shared.aws.sqs import QueueDepth
@@ -36,6 +36,7 @@ class _Case:
 
     fleet: Fleet
     observation: Observation
+    history: History
     policy: Policy
     now: datetime
     queue: QueueDepth
@@ -78,12 +79,14 @@ def wanted_instances(queue: QueueDepth, policy: Policy, factor: float | None = N
     return min(max(int(queue.total > 0), math.ceil(seconds / policy.target_drain_seconds)), policy.max_instances)
 
 
-def judge_start(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> StartDecision:
+def judge_start(
+    fleet: Fleet, observation: Observation, history: History, policy: Policy, now: datetime
+) -> StartDecision:
     """The start that is due, if any, and why or why not. The queues must be known."""
     queue = observation.least_queue() or QueueDepth()
     factor = rtfx(observation, policy, now)
     desired = max(desired_instances(queue, policy, factor), wanted_idle(policy, now))
-    case = _Case(fleet, observation, policy, now, queue, desired)
+    case = _Case(fleet, observation, history, policy, now, queue, desired)
     for rule in _RULES:
         verdict = rule(case)
         if verdict:
@@ -121,7 +124,7 @@ def _quiet(case: _Case) -> StartDecision | None:
 
 
 def _over_budget(case: _Case) -> StartDecision | None:
-    policy, used = case.policy, case.observation.gpu_seconds_today
+    policy, used = case.policy, case.history.gpu_seconds_today
     overridden = policy.budget_override_until is not None and case.now < policy.budget_override_until
     if not policy.has_budget or overridden:
         return None
@@ -142,7 +145,7 @@ def _too_little_yet(case: _Case) -> StartDecision | None:
     For how long is unknown without the ledger, and then nothing waits: the rule saves money, and no work may wait
     without end because a table is away.
     """
-    age, policy = case.observation.oldest_waits, case.policy
+    age, policy = case.history.oldest_waits, case.policy
     if case.capacity or wanted_idle(policy, case.now) or age is None:
         return None
     if case.queue.visible >= policy.start_min_jobs or age >= policy.start_max_wait:
@@ -167,7 +170,7 @@ _RULES: tuple[Callable[[_Case], StartDecision | None], ...] = (
 
 
 def _choose(case: _Case) -> StartDecision:
-    blocked = {zone for zone, until in case.observation.blocked_zones.items() if case.now < until}
+    blocked = {zone for zone, until in case.history.blocked_zones.items() if case.now < until}
     startable = [member for member in case.fleet if member.startable]
     candidates = tuple(m.id for m in startable if m.instance.availability_zone not in blocked)
     # The limit is a promise about money, so whatever runs counts against it, useful or not.
@@ -197,10 +200,10 @@ def _doubt(case: _Case, count: int) -> StartDecision | None:
 
 def _why_counts_are_not_believed(case: _Case, count: int) -> str | None:
     """`None` where they are, or where the start does not rest on them."""
-    seen, start = case.observation, case.observation.last_start or datetime.min.replace(tzinfo=UTC)
-    if case.capacity < wanted_idle(case.policy, case.now) or (seen.last_sighting and seen.last_sighting >= start):
+    past, start = case.history, case.history.last_start or datetime.min.replace(tzinfo=UTC)
+    if case.capacity < wanted_idle(case.policy, case.now) or (past.last_sighting and past.last_sighting >= start):
         return None
-    work = seen.last_work if seen.last_work and seen.last_work >= start else None
+    work = past.last_work if past.last_work and past.last_work >= start else None
     if count > 1 and not (work and case.now - work <= _AT_PRESENT):
         return f"counts alone ask for {count} instances"
     lately = case.now - start < _COUNTS_START_EVERY
@@ -208,7 +211,7 @@ def _why_counts_are_not_believed(case: _Case, count: int) -> str | None:
 
 
 def _no_capacity(case: _Case) -> str:
-    zones = sorted((until, zone) for zone, until in case.observation.blocked_zones.items() if case.now < until)
+    zones = sorted((until, zone) for zone, until in case.history.blocked_zones.items() if case.now < until)
     return ", ".join(f"no capacity in {zone} until {until:%H:%M}" for until, zone in zones)
 
 

@@ -6,7 +6,7 @@ Pure: it takes what was seen and returns a word. What is done about it is decide
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from autoscaler.model import Instance, Observation, Policy, is_from_the_future
+from autoscaler.model import History, Instance, Observation, Policy, is_from_the_future
 from shared.formats.heartbeat import Heartbeat
 
 
@@ -46,7 +46,9 @@ class InstanceStatus(StrEnum):
 _START_SHOWS = timedelta(seconds=30)
 
 
-def standing(instance: Instance, observation: Observation, policy: Policy, now: datetime) -> InstanceStatus:
+def standing(
+    instance: Instance, observation: Observation, history: History, policy: Policy, now: datetime
+) -> InstanceStatus:
     """What `instance` is worth at `now`."""
     if instance.state == "stopped":
         return InstanceStatus.BOOTING if _start_does_not_show_yet(instance, now) else InstanceStatus.STOPPED
@@ -57,7 +59,7 @@ def standing(instance: Instance, observation: Observation, policy: Policy, now: 
         return InstanceStatus.UNSEEN
     heartbeat = observation.heartbeat_of(instance)
     if instance.state == "running" and heartbeat:
-        return _by_heartbeat(heartbeat, observation, policy, now)
+        return _by_heartbeat(heartbeat, history.oldest_waits, policy, now)
     booting = now - instance.boot_start <= policy.boot_limit
     return InstanceStatus.BOOTING if booting else InstanceStatus.SILENT
 
@@ -74,12 +76,11 @@ def _start_does_not_show_yet(instance: Instance, now: datetime) -> bool:
     return instance.stopped_at is None or instance.stopped_at < ours.replace(microsecond=0)
 
 
-def _by_heartbeat(heartbeat: Heartbeat, observation: Observation, policy: Policy, now: datetime) -> InstanceStatus:
+def _by_heartbeat(heartbeat: Heartbeat, waited: timedelta | None, policy: Policy, now: datetime) -> InstanceStatus:
     if now - heartbeat.beat_at > policy.silent_limit or is_from_the_future(heartbeat, now):
         return InstanceStatus.SILENT
     if heartbeat.state == "draining":
         return InstanceStatus.DRAINING
-    waited = observation.oldest_waits
     if heartbeat.state == "busy":
         since = heartbeat.progress_at
     else:

@@ -9,14 +9,16 @@ would not cost for the same jobs, and what it has in hand would be begun again.
 from collections.abc import Collection
 from datetime import datetime
 
-from autoscaler.model import Observation, Policy, StopInstance, Surplus
+from autoscaler.model import History, Observation, Policy, StopInstance, Surplus
 from autoscaler.planning.fleet import Fleet, rtfx
 from autoscaler.planning.starting import wanted_idle, wanted_instances
 from autoscaler.planning.status import InstanceStatus
 from shared.clock import human_duration
 
 
-def surplus_of(fleet: Fleet, observation: Observation, policy: Policy, now: datetime) -> Surplus | None:
+def surplus_of(
+    fleet: Fleet, observation: Observation, history: History, policy: Policy, now: datetime
+) -> Surplus | None:
     """The span up to now in which more instances have been at work than wanted; `None` where no more are.
 
     A span that is over without anything left to stop begins anew: what it has wanted is long past.
@@ -27,7 +29,7 @@ def surplus_of(fleet: Fleet, observation: Observation, policy: Policy, now: date
     queue = max((observation.queue, *observation.confirmations), key=lambda depth: depth.total)
     wanted = wanted_instances(queue, policy, rtfx(observation, policy, now))
     wanted = max(1, wanted, wanted_idle(policy, now))
-    capacity, last = _capacity(fleet), observation.surplus
+    capacity, last = _capacity(fleet), history.surplus
     if capacity <= wanted:
         return None
     if last is None or (capacity <= last.most_wanted and _is_over(last, policy, now)):

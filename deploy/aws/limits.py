@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploy.aws.clients import DeployClients
 from deploy.aws.problems import DeploymentError, explain
-from deploy.quotas import quota_of
+from deploy.quotas import allowed_vcpus, quota_of, vcpus_of
 from shared.errors import AWS_ERRORS
 
 # Lambda refuses a reservation that would leave less than this to the functions without one.
@@ -16,7 +16,7 @@ _MIN_UNRESERVED = 100
 
 @dataclass(frozen=True, slots=True)
 class LimitFinding:
-    """What looking at a limit brought: parameters to set and lines for the person who deploys."""
+    """What a check of a limit found: parameters to set and lines for the person who deploys."""
 
     parameters: dict[str, str]
     notes: tuple[str, ...] = ()
@@ -33,15 +33,12 @@ def check_quota(aws: DeployClients, instance_type: str, instances: int, *, spot:
         return LimitFinding({}, (f"the quota for {instance_type} was not checked: its family is not known here",))
     name, code = quota.name, quota.code
     try:
-        each = aws.ec2.describe_instance_types(Filters=[{"Name": "instance-type", "Values": [instance_type]}])[
-            "InstanceTypes"
-        ]
-        allowed = aws.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
+        vcpus = vcpus_of(aws.ec2, instance_type) or 1
+        allowed = allowed_vcpus(aws.quotas, quota)
     except AWS_ERRORS as error:
         return LimitFinding(
             {}, (f"the quota of {name} instances could not be checked: {explain(error, aws.region).what.rstrip('.')}",)
         )
-    vcpus = max(item["VCpuInfo"]["DefaultVCpus"] for item in each) if each else 1
     if allowed < vcpus:
         raise DeploymentError(
             f"The account may run {allowed:g} vCPUs of {name} instances in {aws.region}, and one {instance_type} "

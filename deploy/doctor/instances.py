@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, warning
-from shared.state.instances import FLEET_TAG, HOLD_TAG, owned_since, tags_of
+from shared.state.fleet_view import describe_fleet, parse_instance
+from shared.state.instances import FLEET_TAG, HOLD_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-_LIVING = ("pending", "running", "stopping", "stopped")
 # CloudFormation starts an instance of the pool once, to set it up; it powers itself off when that is done.
 FIRST_BOOT = timedelta(minutes=30)
 
 
 def look_at_instances(fleet: ExaminedFleet) -> Iterator[Finding]:
     """Every instance that carries the fleet's tag; in a group, the group as well."""
-    found = instances_of(fleet)
+    described = describe_fleet(fleet.clients.ec2, fleet.settings.fleet_name)
+    found = sorted(described, key=lambda instance: instance["InstanceId"])
     grouped = fleet.settings.capacity_provider == "asg"
     if grouped:
         yield from _group(fleet)
@@ -34,41 +35,30 @@ def look_at_instances(fleet: ExaminedFleet) -> Iterator[Finding]:
             yield from _shutdown(fleet, instance["InstanceId"])
 
 
-def instances_of(fleet: ExaminedFleet) -> "list[InstanceTypeDef]":
-    """The instances with the fleet's tag that are not terminated, in the order of their ids."""
-    pages = fleet.clients.ec2.get_paginator("describe_instances").paginate(
-        Filters=[
-            {"Name": f"tag:{FLEET_TAG}", "Values": [fleet.settings.fleet_name]},
-            {"Name": "instance-state-name", "Values": list(_LIVING)},
-        ]
-    )
-    found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
-    return sorted(found, key=lambda instance: instance["InstanceId"])
-
-
-def instance_findings(instance: "InstanceTypeDef", *, grouped: bool, now: datetime) -> Iterator[Finding]:
-    """What one instance's description tells; `grouped` where it is a member of an Auto Scaling group."""
-    name, state, tags = instance["InstanceId"], instance["State"]["Name"], tags_of(instance.get("Tags", []))
-    yield ok("instance", f"{name} ({instance['InstanceType']}) is {state}")
-    if HOLD_TAG in tags:
+def instance_findings(described: "InstanceTypeDef", *, grouped: bool, now: datetime) -> Iterator[Finding]:
+    """What one instance's description shows; `grouped` where it is a member of an Auto Scaling group."""
+    instance = parse_instance(described)
+    name, state = instance.id, instance.state
+    yield ok("instance", f"{name} ({described['InstanceType']}) is {state}")
+    if instance.hold:
         seen = f"{name} is on hold (tag {HOLD_TAG}): the fleet neither starts nor stops it"
         yield warning("instance", seen, "remove the tag when nobody needs it any more")
-    nobodys = not grouped and owned_since(tags, instance["LaunchTime"]) is None
-    if state == "running" and nobodys and now - instance["LaunchTime"] > FIRST_BOOT:
+    unowned = not grouped and not instance.owned
+    if state == "running" and unowned and now - instance.launch_time > FIRST_BOOT:
         seen = f"{name} was not started by the autoscaler: the fleet uses it and never stops it"
         yield warning("instance", seen, f"aws ec2 stop-instances --instance-ids {name}, when nobody needs it")
-    if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
+    if described.get("MetadataOptions", {}).get("HttpTokens") != "required":
         remedy = f"aws ec2 modify-instance-metadata-options --instance-id {name} --http-tokens required"
         yield warning(
             "instance", f"{name} still answers IMDSv1, through which a tricked program leaks its role", remedy
         )
-    if "IamInstanceProfile" not in instance:
+    if "IamInstanceProfile" not in described:
         seen = f"{name} has no instance profile: its worker may not read the queue"
         yield failure("instance", seen, "associate the stack's worker profile with it, or deploy again")
-    if instance.get("HibernationOptions", {}).get("Configured"):
+    if described.get("HibernationOptions", {}).get("Configured"):
         seen = f"{name} can hibernate: a worker that wakes up holds leases that have long run out"
         yield warning("instance", seen, "replace it by one without hibernation; the fleet only stops")
-    reason = instance.get("StateReason", {}).get("Code", "")
+    reason = described.get("StateReason", {}).get("Code", "")
     if state == "stopped" and reason.startswith("Server."):
         seen = f"{name} was stopped by AWS: {reason}"
         yield warning("instance", seen, "the autoscaler tries again; another type or zone may have capacity")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
-from deploy.quotas import quota_of
+from deploy.quotas import allowed_vcpus, quota_of, vcpus_of
 
 
 def look_at_quota(fleet: ExaminedFleet) -> Iterator[Finding]:
@@ -16,18 +16,14 @@ def look_at_quota(fleet: ExaminedFleet) -> Iterator[Finding]:
         seen = f"no quota is known for the instance type {instance_type or '(none)'}"
         yield unknown("quota", seen, "look at Service Quotas, Amazon EC2, in the console")
         return
-    described = fleet.clients.ec2.describe_instance_types(
-        Filters=[{"Name": "instance-type", "Values": [instance_type]}]
-    )["InstanceTypes"]
-    if not described:
+    vcpus = vcpus_of(fleet.clients.ec2, instance_type)
+    if vcpus is None:
         region = fleet.clients.ec2.meta.region_name
         yield failure("quota", f"{region} has no {instance_type}", "deploy with another InstanceType or region")
         return
-    vcpus = described[0]["VCpuInfo"]["DefaultVCpus"]
-    quota = fleet.clients.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=known.code)["Quota"]
-    yield quota_finding(
-        f"{known.name} instances ({known.code})", quota["Value"], vcpus, instance_type, fleet.settings.max_instances
-    )
+    allowed = allowed_vcpus(fleet.clients.quotas, known)
+    name = f"{known.name} instances ({known.code})"
+    yield quota_finding(name, allowed, vcpus, instance_type, fleet.settings.max_instances)
 
 
 def quota_finding(name: str, allowed: float, vcpus: int, instance_type: str, most: int) -> Finding:

@@ -5,19 +5,15 @@ Nothing here reaches into a host; `scribefleet doctor --host` looks from inside.
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from deploy.doctor.examination import ExaminedFleet
 from deploy.doctor.finding import Finding, failure, ok, unknown, warning
-from deploy.doctor.instances import FIRST_BOOT, instances_of
+from deploy.doctor.instances import FIRST_BOOT
 from shared.clock import human_duration
 from shared.formats.heartbeat import Heartbeat
 from shared.settings import Settings
-from shared.state.instances import owned_since, tags_of
+from shared.state.fleet_view import Instance, read_fleet
 from shared.state.ledger import Ledger
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 # Clocks of two machines differ by seconds; the autoscaler draws the line at the same place.
 _SKEW = timedelta(minutes=2)
@@ -25,29 +21,36 @@ _SKEW = timedelta(minutes=2)
 
 def look_at_workers(fleet: ExaminedFleet) -> Iterator[Finding]:
     """The worker of each running instance, and the model of whatever has run lately."""
-    instances = instances_of(fleet)
     ledger = Ledger(fleet.clients.dynamodb, fleet.settings, fleet.clock)
-    beats = ledger.heartbeats(instance["InstanceId"] for instance in instances)
-    for name in sorted(beats.invalid):
+    view = read_fleet(fleet.clients.ec2, ledger, fleet.settings.fleet_name)
+    if isinstance(view.instances, Exception):
+        raise view.instances
+    if isinstance(view.heartbeats, Exception):
+        raise view.heartbeats
+    beats, invalid = view.heartbeats.valid, view.heartbeats.invalid
+    for name in sorted(invalid):
         seen = f"{name} says something that this version does not understand"
         yield warning("worker", seen, "bring the worker and this command to the same version")
     now = fleet.clock.now()
-    for instance in instances:
-        name = instance["InstanceId"]
-        if instance["State"]["Name"] == "running" and name not in beats.invalid:
-            yield worker_finding(instance, beats.valid.get(name), fleet.settings, now)
-    yield model_finding(beats.valid.values(), now)
+    for instance in sorted(view.instances, key=lambda instance: instance.id):
+        if instance.state == "running" and instance.id not in invalid:
+            yield worker_finding(instance, instance.heartbeat_in(beats), fleet.settings, now)
+    yield model_finding(beats.values(), now)
 
 
-def worker_finding(instance: "InstanceTypeDef", beat: Heartbeat | None, settings: Settings, now: datetime) -> Finding:
-    """Whether the worker of a running instance lives."""
-    name, launched = instance["InstanceId"], instance["LaunchTime"]
+def worker_finding(instance: Instance, beat: Heartbeat | None, settings: Settings, now: datetime) -> Finding:
+    """Whether the worker of a running instance lives.
+
+    Args:
+        beat: its last heartbeat since the instance booted.
+    """
+    name, booted = instance.id, instance.boot_start
     session = f"aws ssm start-session --target {name}"
     remedy = f"{session}, then scribefleet doctor --host and journalctl -u scribefleet-worker -b"
-    if beat is None or beat.beat_at < launched:
-        seen = f"{name} has run for {_span(now - launched)} and its worker has said nothing"
+    if beat is None:
+        seen = f"{name} has run for {_span(now - booted)} and its worker has said nothing"
         patience = _patience(instance, settings)
-        if now - launched <= patience:
+        if now - booted <= patience:
             return ok("worker", f"{seen}; it may take {_span(patience)} to boot")
         return failure("worker", seen, remedy)
     age = now - beat.beat_at
@@ -76,11 +79,10 @@ def model_finding(beats: Collection[Heartbeat], now: datetime) -> Finding:
     return unknown("model", "no worker has been heard in a week", "run `scribefleet selftest`, which starts one")
 
 
-def _patience(instance: "InstanceTypeDef", settings: Settings) -> timedelta:
+def _patience(instance: Instance, settings: Settings) -> timedelta:
     """How long a boot may take; an instance of the pool that nobody owns may be in its first, which sets it up."""
     usual = timedelta(seconds=settings.boot_limit_seconds)
-    owned = owned_since(tags_of(instance.get("Tags", [])), instance["LaunchTime"]) is not None
-    return usual if owned or settings.capacity_provider == "asg" else max(usual, FIRST_BOOT)
+    return usual if instance.owned or settings.capacity_provider == "asg" else max(usual, FIRST_BOOT)
 
 
 def _span(span: timedelta) -> str:

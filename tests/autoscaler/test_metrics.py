@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autoscaler.metrics import metric_lines
-from autoscaler.model import ActionOutcome, Decision, Instance, Observation, Plan, Policy
+from autoscaler.model import ActionOutcome, Decision, History, Instance, Observation, Plan, Policy
 from autoscaler.result import TickResult
 from shared.aws.sqs import QueueDepth
 from shared.state.lock import Holder, LockState
@@ -33,14 +33,13 @@ SEEN = Observation(
     lock=LockState(),
     instances=(Instance("i-1", "running", NOW), Instance("i-2", "stopped", NOW), Instance("i-3", "stopped", NOW)),
     heartbeats={},
-    oldest_waits=timedelta(seconds=90),
-    gpu_seconds_today=5400,
-    lock_held_for=timedelta(0),
 )
+PAST = History(oldest_waits=timedelta(seconds=90), gpu_seconds_today=5400, lock_held_for=timedelta(0))
 RESULT = TickResult(
     now=NOW,
     policy=POLICY,
     observation=SEEN,
+    history=PAST,
     plan=Plan((), "starting 1", Decision.STARTING, alarms=("look here",)),
     reason="starting 1",
     decision=Decision.STARTING,
@@ -114,13 +113,14 @@ def test_given_a_decision_then_it_is_counted_by_its_word(decision: Decision) -> 
 
 
 def test_given_parts_that_could_not_be_read_then_their_metrics_have_no_value_instead_of_zero() -> None:
-    blind = replace(SEEN, queue=None, instances=None, oldest_waits=None, gpu_seconds_today=None, problems=("a", "b"))
-    found = values(replace(RESULT, observation=blind))
+    unread = replace(SEEN, queue=None, instances=None, problems=("a", "b"))
+    result = replace(RESULT, observation=unread, history=replace(PAST, oldest_waits=None, gpu_seconds_today=None))
+    found = values(result)
     assert set(found) == {
         "Alarms", "CapacityBlocked", "Held", "LockHeldSeconds", "Problems", "Starts", "Stops", "Ticks"
     }  # fmt: skip
     assert found["Problems"] == 2
-    names = {name for name, _, _ in read(metric_lines(replace(RESULT, observation=blind), "blue"))}
+    names = {name for name, _, _ in read(metric_lines(result, "blue"))}
     assert "InstancesByState" not in names
 
 
@@ -176,10 +176,9 @@ def test_given_unreadable_heartbeats_then_nothing_is_said_of_silence() -> None:
 
 def test_given_a_held_lock_then_its_time_is_told_and_without_the_record_it_is_unknown() -> None:
     lock = LockState(holders=(Holder(user_id="u", session_id="s", timestamp=NOW),))
-    held = replace(SEEN, lock=lock, lock_held_for=timedelta(hours=13))
-    assert values(replace(RESULT, observation=held))["LockHeldSeconds"] == 13 * 3600
-    unknown = replace(held, lock_held_for=None)
-    assert "LockHeldSeconds" not in values(replace(RESULT, observation=unknown))
+    held = replace(RESULT, observation=replace(SEEN, lock=lock))
+    assert values(replace(held, history=History(lock_held_for=timedelta(hours=13))))["LockHeldSeconds"] == 13 * 3600
+    assert "LockHeldSeconds" not in values(replace(held, history=History()))
 
 
 def test_given_a_live_session_then_the_tick_was_held() -> None:

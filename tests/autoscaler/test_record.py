@@ -40,20 +40,20 @@ def run(
 
 def test_given_work_that_waits_over_several_ticks_then_its_time_counts_from_the_first_that_saw_it() -> None:
     record = TickRecord().after(seen(), at(0)).after(seen(visible=3), at(1)).after(seen(visible=9), at(5))
-    assert record.recalled(seen(visible=9), at(5)).oldest_waits == timedelta(minutes=4)
+    assert record.history(seen(visible=9), at(5)).oldest_waits == timedelta(minutes=4)
 
 
 def test_given_a_tick_that_sees_no_work_then_the_time_begins_anew() -> None:
     record = TickRecord().after(seen(visible=3), at(0)).after(seen(), at(1)).after(seen(visible=1), at(2))
-    assert record.recalled(seen(visible=1), at(2)).oldest_waits == timedelta(0)
+    assert record.history(seen(visible=1), at(2)).oldest_waits == timedelta(0)
 
 
 def test_given_unreadable_queues_then_the_time_goes_on_and_is_unknown_to_that_tick() -> None:
     blind = seen(queue=None)
     record = TickRecord().after(seen(visible=3), at(0)).after(blind, at(1))
-    assert record.recalled(blind, at(1)).oldest_waits is None
+    assert record.history(blind, at(1)).oldest_waits is None
     later = record.after(seen(visible=3), at(2))
-    assert later.recalled(seen(visible=3), at(2)).oldest_waits == timedelta(minutes=2)
+    assert later.history(seen(visible=3), at(2)).oldest_waits == timedelta(minutes=2)
 
 
 def test_given_a_second_look_that_sees_nothing_then_nothing_waits() -> None:
@@ -74,24 +74,24 @@ def test_given_a_hold_that_is_refreshed_for_half_a_day_then_its_whole_time_count
     record = TickRecord().after(seen(), at(0))
     for minute in range(5, 725, 5):
         record = record.after(held(minute - 1), at(minute))
-    assert record.recalled(held(719), at(720)).lock_held_for == timedelta(minutes=716)
+    assert record.history(held(719), at(720)).lock_held_for == timedelta(minutes=716)
 
 
 def test_given_live_sessions_that_relieve_each_other_then_the_lock_has_not_been_free() -> None:
     record = TickRecord().after(held(0), at(1)).after(held(0, 9), at(10)).after(held(19), at(20))
-    assert record.recalled(held(19), at(20)).lock_held_for == timedelta(minutes=20)
+    assert record.history(held(19), at(20)).lock_held_for == timedelta(minutes=20)
 
 
 def test_given_a_tick_that_sees_the_lock_free_then_its_time_begins_anew() -> None:
     record = TickRecord().after(held(0), at(1)).after(seen(), at(10)).after(held(11), at(12))
-    assert record.recalled(held(11), at(12)).lock_held_for == timedelta(minutes=1)
-    assert record.after(seen(), at(13)).recalled(seen(), at(13)).lock_held_for == timedelta(0)
+    assert record.history(held(11), at(12)).lock_held_for == timedelta(minutes=1)
+    assert record.after(seen(), at(13)).history(seen(), at(13)).lock_held_for == timedelta(0)
 
 
 def test_given_a_lock_that_cannot_be_read_then_it_counts_as_held_since_the_tick_that_found_it_so() -> None:
     unreadable = seen(lock=LockState(problem="no permission"))
     record = TickRecord().after(unreadable, at(0)).after(unreadable, at(30))
-    assert record.recalled(unreadable, at(30)).lock_held_for == timedelta(minutes=30)
+    assert record.history(unreadable, at(30)).lock_held_for == timedelta(minutes=30)
 
 
 # --- what the day costs
@@ -127,7 +127,7 @@ def test_given_midnight_then_the_day_begins_with_what_ran_since() -> None:
 
 def test_given_unreadable_instances_then_their_time_is_counted_by_the_next_tick_that_sees_them() -> None:
     record = TickRecord().after(seen(run(0)), at(1)).after(seen(instances=None), at(2))
-    assert record.recalled(seen(instances=None), at(2)).gpu_seconds_today is None
+    assert record.history(seen(instances=None), at(2)).gpu_seconds_today is None
     assert record.after(seen(run(0)), at(3)).gpu_seconds == pytest.approx(180)
 
 
@@ -172,7 +172,7 @@ def test_given_another_refusal_or_an_unknown_zone_then_no_zone_rests() -> None:
 
 def test_given_a_rest_that_is_over_then_the_zone_is_asked_again_and_a_new_refusal_rests_longer() -> None:
     record = TickRecord().with_zones([run(0)], refused(), "fleet", at(0)).after(seen(), at(5))
-    assert record.recalled(seen(), at(5)).blocked_zones == {}
+    assert record.history(seen(), at(5)).blocked_zones == {}
     assert record.with_zones([run(0)], refused(), "fleet", at(5)).zones["us-east-1a"].failures == 2
 
 
@@ -209,7 +209,7 @@ def a_beat(state: WorkerState, beat_at: float, **more: Any) -> Heartbeat:
 
 def test_given_owned_runs_then_the_latest_start_is_kept_when_its_instance_is_gone_as_a_groups_members_are() -> None:
     record = TickRecord().after(seen(run(1), run(4, name="i-2"), run(5, name="i-3", owned=False)), at(6))
-    assert record.after(seen(), at(7)).recalled(seen(), at(7)).last_start == at(4)
+    assert record.after(seen(), at(7)).history(seen(), at(7)).last_start == at(4)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_t
     record = (
         TickRecord().after(seen(sighting=ProbeResult.MESSAGE), at(1)).after(seen(sighting=ProbeResult.NOTHING), at(2))
     )
-    assert record.recalled(seen(), at(2)).last_sighting == at(1)
+    assert record.history(seen(), at(2)).last_sighting == at(1)
 
 
 # --- starts that EC2 does not show yet
@@ -250,7 +250,7 @@ def test_given_a_look_that_found_a_message_then_the_time_of_it_is_kept_and_one_t
 def test_given_a_start_whose_mark_is_not_shown_yet_then_it_is_known_from_the_record() -> None:
     record = TickRecord().with_starts(ActionOutcome(started=("i-1",)), at(10)).after(seen(visible=1), at(10.2))
     before = run(0, 5, owned=False)
-    (instance,) = record.recalled(seen(before), at(10.2)).instances or ()
+    (instance,) = record.with_own_starts(seen(before)).instances or ()
     assert instance == replace(before, owned_since=at(10))
 
 
@@ -258,7 +258,7 @@ def test_given_a_later_mark_or_a_run_that_shows_then_the_record_changes_nothing(
     record = TickRecord().with_starts(ActionOutcome(started=("i-1", "i-2")), at(10))
     later = replace(run(0, 5), owned_since=at(10.1))
     by_a_person = run(12, owned=False, name="i-2")
-    assert record.recalled(seen(later, by_a_person), at(13)).instances == (later, by_a_person)
+    assert record.with_own_starts(seen(later, by_a_person)).instances == (later, by_a_person)
 
 
 def test_given_a_start_of_a_while_ago_then_it_is_forgotten() -> None:

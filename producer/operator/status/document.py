@@ -49,15 +49,15 @@ def _depth(depth: QueueDepth | Unread) -> dict[str, int] | None:
     return {"visible": depth.visible, "inFlight": depth.in_flight, "delayed": depth.delayed}
 
 
-def _instance(instance: FleetInstance, seen: Overview, settings: Settings) -> dict[str, Any]:
-    beat = instance.heartbeat
+def _instance(each: FleetInstance, seen: Overview, settings: Settings) -> dict[str, Any]:
+    instance, beat = each.instance, each.heartbeat
     return {
         "id": instance.id,
         "state": instance.state,
-        "availabilityZone": instance.zone,
+        "availabilityZone": instance.availability_zone,
         "owned": instance.owned,
         "runStart": iso(instance.run_start),
-        "silent": is_silent(instance, seen.observed_at, settings),
+        "silent": is_silent(each, seen.observed_at, settings),
         "worker": None if beat is None else beat.model_dump(by_alias=True, mode="json", exclude={"instance_id"}),
     }
 

@@ -54,20 +54,20 @@ def outlook(seen: Overview, settings: Settings) -> Outlook:
     )
 
 
-def is_silent(instance: FleetInstance, now: datetime, settings: Settings) -> bool:
+def is_silent(each: FleetInstance, now: datetime, settings: Settings) -> bool:
     """Whether a running instance's worker should have been heard of by now, and was not."""
-    if instance.state != "running":
+    if each.instance.state != "running":
         return False
-    if instance.heartbeat:
-        return now - instance.heartbeat.beat_at > timedelta(seconds=settings.silent_limit_seconds)
-    return now - instance.run_start > timedelta(seconds=settings.boot_limit_seconds)
+    if each.heartbeat:
+        return now - each.heartbeat.beat_at > timedelta(seconds=settings.silent_limit_seconds)
+    return now - each.instance.boot_start > timedelta(seconds=settings.boot_limit_seconds)
 
 
-def is_taking_jobs(instance: FleetInstance, now: datetime, settings: Settings) -> bool:
+def is_taking_jobs(each: FleetInstance, now: datetime, settings: Settings) -> bool:
     """Whether its worker is there and takes jobs."""
-    if instance.state != "running" or instance.heartbeat is None or is_silent(instance, now, settings):
+    if each.instance.state != "running" or each.heartbeat is None or is_silent(each, now, settings):
         return False
-    return instance.heartbeat.state in _TAKING
+    return each.heartbeat.state in _TAKING
 
 
 def factor_of(heartbeat: Heartbeat, settings: Settings) -> float:

@@ -10,6 +10,7 @@ from producer.operator.reports.store import ReadReport
 from shared.aws.sqs import QueueDepth
 from shared.formats.heartbeat import Heartbeat
 from shared.formats.wire import WireModel
+from shared.state.fleet_view import Instance
 from shared.state.last_tick import LastTick
 from shared.state.lock import LockState
 
@@ -41,19 +42,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class FleetInstance:
-    """One instance with the fleet's tag.
+    """One instance with the fleet's tag, and its worker's last heartbeat since it booted."""
 
-    Attributes:
-        run_start: when its present or last run began.
-        owned: whether the autoscaler began that run.
-        heartbeat: its worker's last one of this run.
-    """
-
-    id: str
-    state: str
-    zone: str
-    run_start: datetime
-    owned: bool
+    instance: Instance
     heartbeat: Heartbeat | None = None
 
 

@@ -4,9 +4,8 @@ Every part that cannot be read is `Unread` with the reason, and hides no other o
 with the sessions, the jobs or the reports that there are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -21,10 +20,9 @@ from shared.aws import clients
 from shared.aws.sqs import queue_depth
 from shared.clock import Clock
 from shared.errors import AWS_ERRORS, ScribefleetError, cause_of, error_code, is_missing
-from shared.formats.heartbeat import Heartbeat
 from shared.formats.layout import PENDING_JOBS_KEY
 from shared.settings import Settings
-from shared.state.instances import FLEET_TAG, owned_since, run_start, tags_of
+from shared.state.fleet_view import read_fleet
 from shared.state.last_tick import last_tick
 from shared.state.ledger import Ledger
 from shared.state.lock import LockState, SessionLock
@@ -32,12 +30,10 @@ from shared.state.lock import LockState, SessionLock
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-_STATES = ("pending", "running", "stopping", "stopped")
 # pending-jobs.json names its sums before its sessions, of which there can be megabytes.
 _HEAD_BYTES = 4096
 # How far back the list of reports goes at first; a fleet that scans every two hours has some there.
@@ -117,26 +113,15 @@ class Reader:
 
     def _read_instances(self) -> tuple[tuple[FleetInstance, ...] | Unread, Unread | None]:
         """The instances with their workers' heartbeats, and why they have none of these."""
-        found = _attempt(lambda: tuple(self._describe()))
-        if isinstance(found, Unread):
-            return found, found
-        beats = _attempt(lambda: self._ledger.heartbeats(each.id for each in found))
-        if isinstance(beats, Unread):
-            return found, beats
-        strange = beats.invalid & {each.id for each in found}
-        why = Unread(f"the heartbeats of {', '.join(sorted(strange))} are not valid") if strange else None
-        return tuple(_with_heartbeat(each, beats.valid.get(each.id)) for each in found), why
-
-    def _describe(self) -> Iterator[FleetInstance]:
-        pages = self._ec2.get_paginator("describe_instances").paginate(
-            Filters=[
-                {"Name": f"tag:{FLEET_TAG}", "Values": [self._settings.fleet_name]},
-                {"Name": "instance-state-name", "Values": list(_STATES)},
-            ]
-        )
-        for page in pages:
-            for reservation in page["Reservations"]:
-                yield from (_instance(described) for described in reservation["Instances"])
+        view = read_fleet(self._ec2, self._ledger, self._settings.fleet_name)
+        if isinstance(view.instances, Exception):
+            unread = _unread(view.instances)
+            return unread, unread
+        if isinstance(view.heartbeats, Exception):
+            return tuple(map(FleetInstance, view.instances)), _unread(view.heartbeats)
+        beats, invalid = view.heartbeats.valid, view.heartbeats.invalid
+        why = Unread(f"the heartbeats of {', '.join(sorted(invalid))} are not valid") if invalid else None
+        return tuple(FleetInstance(each, each.heartbeat_in(beats)) for each in view.instances), why
 
     # --- scans
 
@@ -191,25 +176,9 @@ def parse_scan(head: bytes) -> LastScan:
 def _attempt(look: Callable[[], _Seen]) -> _Seen | Unread:
     try:
         return look()
-    except AWS_ERRORS as error:
-        return Unread(f"AWS did not answer: {cause_of(error)}")
-    except ScribefleetError as error:
-        return Unread(str(error))
+    except (*AWS_ERRORS, ScribefleetError) as error:
+        return _unread(error)
 
 
-def _instance(described: "InstanceTypeDef") -> FleetInstance:
-    tags = tags_of(described.get("Tags", []))
-    return FleetInstance(
-        id=described["InstanceId"],
-        state=described["State"]["Name"],
-        zone=described["Placement"].get("AvailabilityZone", ""),
-        run_start=run_start(tags, described["LaunchTime"]),
-        owned=owned_since(tags, described["LaunchTime"]) is not None,
-    )
-
-
-def _with_heartbeat(instance: FleetInstance, heartbeat: Heartbeat | None) -> FleetInstance:
-    """The instance with its heartbeat, unless that is from a run before this one."""
-    if heartbeat is None or heartbeat.beat_at < instance.run_start:
-        return instance
-    return replace(instance, heartbeat=heartbeat)
+def _unread(error: Exception) -> Unread:
+    return Unread(str(error) if isinstance(error, ScribefleetError) else f"AWS did not answer: {cause_of(error)}")

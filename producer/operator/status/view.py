@@ -99,7 +99,7 @@ def _instances(seen: Overview) -> Text:
         return _unread(seen.instances)
     if not seen.instances:
         return Text("none carries the fleet's tag", "yellow")
-    states = [each.state for each in seen.instances]
+    states = [each.instance.state for each in seen.instances]
     return Text(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))))
 
 
@@ -162,22 +162,23 @@ def _instances_table(found: tuple[FleetInstance, ...], now: datetime, settings: 
     table.add_column("instance", no_wrap=True)
     for column in ("state", "worker", "beat", "jobs", "speed"):
         table.add_column(column, justify="right" if column in {"beat", "jobs", "speed"} else "left")
-    ordered = sorted(found, key=lambda each: (each.state == "stopped", each.id))
+    ordered = sorted(found, key=lambda each: (each.instance.state == "stopped", each.instance.id))
     for each in ordered[:_MAX_INSTANCES]:
-        runs = f" for {_ago(each.run_start, now)}" if each.state in {"pending", "running"} else ""
-        table.add_row(each.id, f"{each.state}{runs}", *_worker(each, now, settings))
+        instance = each.instance
+        runs = f" for {_ago(instance.run_start, now)}" if instance.state in {"pending", "running"} else ""
+        table.add_row(instance.id, f"{instance.state}{runs}", *_worker(each, now, settings))
     if len(ordered) > _MAX_INSTANCES:
         table.caption = f"and {len(ordered) - _MAX_INSTANCES} more (--json has all)"
     return table
 
 
-def _worker(instance: FleetInstance, now: datetime, settings: Settings) -> tuple[Text | str, ...]:
-    beat = instance.heartbeat
-    silent = Text("silent", "bold red") if is_silent(instance, now, settings) else None
+def _worker(each: FleetInstance, now: datetime, settings: Settings) -> tuple[Text | str, ...]:
+    state, beat = each.instance.state, each.heartbeat
+    silent = Text("silent", "bold red") if is_silent(each, now, settings) else None
     if beat is None:
-        coming = "not heard of yet" if instance.state in {"pending", "running"} else "-"
+        coming = "not heard of yet" if state in {"pending", "running"} else "-"
         return silent or coming, "-", "-", "-"
-    if instance.state in {"stopping", "stopped"}:
+    if state in {"stopping", "stopped"}:
         return "ended", "-", f"{beat.jobs_done:,}", "-"
     said = "" if beat.rtfx else " (as set)"
     speed = f"{factor_of(beat, settings):.1f} x{said}"

@@ -1,7 +1,8 @@
 """The decision table of docs/autoscaler.md: each row is a situation here, and says what the plan really does in it."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from autoscaler.model import (
     Decision,
+    History,
     Instance,
     InstanceState,
     MarkSuspect,
@@ -84,7 +86,8 @@ class Case:
     policy: Policy = POLICY
     lock: LockState = FREE
     problems: tuple[str, ...] = ()
-    more: tuple[tuple[str, Any], ...] = ()
+    history: History = field(default_factory=History)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def decide(self) -> Plan:
         observation = Observation(
@@ -93,13 +96,9 @@ class Case:
             instances=self.instances,
             heartbeats=None if self.beats is None else {found.instance_id: found for found in self.beats},
             problems=self.problems,
-            **dict(self.more),
+            **self.more,
         )
-        return plan(observation, self.policy, NOW)
-
-
-def seen(**more: Any) -> tuple[tuple[str, Any], ...]:
-    return tuple(more.items())
+        return plan(observation, self.history, self.policy, NOW)
 
 
 UNREADABLE = ("could not read the heartbeats (ThrottlingException)",)
@@ -114,22 +113,22 @@ CASES: dict[str, Case] = {
     "no work, nothing runs": Case(queue=NONE),
     "jobs only in flight or delayed": Case(queue=QueueDepth(in_flight=4, delayed=2)),
     "work waits, nothing runs": Case(),
-    "work waits, the first look alone saw it": Case(more=seen(confirmations=(NONE,))),
+    "work waits, the first look alone saw it": Case(more={"confirmations": (NONE,)}),
     "more work than one instance does in the target time, a look finds a message": Case(
         (stopped("i-1"), stopped("i-2"), stopped("i-3")),
         QueueDepth(visible=300),
-        more=seen(sighting=ProbeResult.MESSAGE),
+        more={"sighting": ProbeResult.MESSAGE},
     ),
     "more work than one instance does in the target time, a look finds no message": Case(
         (stopped("i-1"), stopped("i-2"), stopped("i-3")),
         QueueDepth(visible=300),
-        more=seen(sighting=ProbeResult.NOTHING),
+        more={"sighting": ProbeResult.NOTHING},
     ),
     "more work than two instances do in the target time, one is at work": Case(
         (owned("i-1"), stopped("i-2"), stopped("i-3")),
         QueueDepth(visible=500),
         beats=(beat("i-1"),),
-        more=seen(last_start=ago(60), last_work=ago(0.2)),
+        history=History(last_start=ago(60), last_work=ago(0.2)),
     ),
     "enough instances at work": Case((owned("i-1"), stopped("i-2")), beats=(beat("i-1"),)),
     "the workers are faster than the setting says": Case(
@@ -144,40 +143,42 @@ CASES: dict[str, Case] = {
     "every instance that could start is on hold": Case((stopped(hold=True),)),
     "max_instances is 0": Case(policy=replace(POLICY, max_instances=0)),
     "fewer jobs than the threshold, for less than the longest wait": Case(
-        policy=ACCUMULATING, more=seen(oldest_waits=WAITED)
+        policy=ACCUMULATING, history=History(oldest_waits=WAITED)
     ),
     "fewer jobs than the threshold, for the longest wait": Case(
-        policy=ACCUMULATING, more=seen(oldest_waits=timedelta(minutes=30))
+        policy=ACCUMULATING, history=History(oldest_waits=timedelta(minutes=30))
     ),
     "fewer jobs than the threshold, for an unknown time": Case(policy=ACCUMULATING),
     "as many jobs as the threshold": Case(
-        queue=QueueDepth(visible=50), policy=ACCUMULATING, more=seen(oldest_waits=WAITED)
+        queue=QueueDepth(visible=50), policy=ACCUMULATING, history=History(oldest_waits=WAITED)
     ),
     "the last run found no work, a look finds no message": Case(
-        more=seen(last_start=ago(10), sighting=ProbeResult.NOTHING)
+        history=History(last_start=ago(10)), more={"sighting": ProbeResult.NOTHING}
     ),
     "the last run found no work, a look finds a message": Case(
-        more=seen(last_start=ago(10), sighting=ProbeResult.MESSAGE)
+        history=History(last_start=ago(10)), more={"sighting": ProbeResult.MESSAGE}
     ),
     "the last run found no work, the queues cannot be asked": Case(
         problems=("could not look for a message on the queue jobs (AccessDenied)",),
-        more=seen(last_start=ago(10), sighting=ProbeResult.REFUSED),
+        history=History(last_start=ago(10)),
+        more={"sighting": ProbeResult.REFUSED},
     ),
-    "the last run found no work, a dry run does not look": Case(more=seen(last_start=ago(10), last_work=ago(11))),
-    "the last run found no work, an hour ago": Case(more=seen(last_start=ago(60), last_work=ago(61))),
-    "the last run did some work": Case(more=seen(last_start=ago(10), last_work=ago(9))),
+    "the last run found no work, a dry run does not look": Case(history=History(last_start=ago(10), last_work=ago(11))),
+    "the last run found no work, an hour ago": Case(history=History(last_start=ago(60), last_work=ago(61))),
+    "the last run did some work": Case(history=History(last_start=ago(10), last_work=ago(9))),
     "quiet hours": Case(policy=QUIET),
-    "the daily budget is used up": Case(policy=BUDGET, more=seen(gpu_seconds_today=4.2 * 3600)),
+    "the daily budget is used up": Case(policy=BUDGET, history=History(gpu_seconds_today=4.2 * 3600)),
     "the daily budget is used up, and overridden": Case(
-        policy=replace(BUDGET, budget_override_until=NOW + timedelta(hours=1)), more=seen(gpu_seconds_today=4.2 * 3600)
+        policy=replace(BUDGET, budget_override_until=NOW + timedelta(hours=1)),
+        history=History(gpu_seconds_today=4.2 * 3600),
     ),
     "there is a daily budget, its use is unknown": Case(policy=BUDGET),
     "the only zone has just had no capacity": Case(
-        (STOPPED_ZONE,), more=seen(blocked_zones={"us-east-1a": NOW + timedelta(minutes=4)})
+        (STOPPED_ZONE,), history=History(blocked_zones={"us-east-1a": NOW + timedelta(minutes=4)})
     ),
     "one zone of two has just had no capacity": Case(
         (STOPPED_ZONE, replace(STOPPED_ZONE, id="i-2", availability_zone="us-east-1b")),
-        more=seen(blocked_zones={"us-east-1a": NOW + timedelta(minutes=4)}),
+        history=History(blocked_zones={"us-east-1a": NOW + timedelta(minutes=4)}),
     ),
     "no work, fewer run than min_instances": Case(queue=NONE, policy=replace(POLICY, min_instances=1)),
     "the heartbeats cannot be read, work waits, an instance runs": Case(
@@ -195,7 +196,7 @@ CASES: dict[str, Case] = {
     "an idle instance on hold": Case((owned("i-1", hold=True),), NONE, (idle(),)),
     "the heartbeats cannot be read, no work": Case((owned("i-1"),), NONE, None, problems=UNREADABLE),
     "one worker's heartbeat cannot be understood, another is idle": Case(
-        (owned("i-1"), owned("i-2")), NONE, (idle("i-2"),), more=seen(invalid_heartbeats=frozenset({"i-1"}))
+        (owned("i-1"), owned("i-2")), NONE, (idle("i-2"),), more={"invalid_heartbeats": frozenset({"i-1"})}
     ),
     "up beyond the longest run, not busy": Case(
         (owned("i-1", up=13 * 60),), QueueDepth(visible=9), (beat("i-1", "idle", idle_since=ago(0)),)
@@ -207,22 +208,22 @@ CASES: dict[str, Case] = {
     "more at work than any tick has wanted for the span, two idle": Case(
         (owned("i-1"), owned("i-2"), owned("i-3")),
         beats=(beat("i-1"), idle("i-2", 0.2), idle("i-3", 0.3)),
-        more=seen(surplus=Surplus(since=ago(15), most_wanted=1)),
+        history=History(surplus=Surplus(since=ago(15), most_wanted=1)),
     ),
     "more at work than any tick has wanted for the span, but two were wanted at times": Case(
         (owned("i-1"), owned("i-2"), owned("i-3")),
         beats=(beat("i-1"), idle("i-2", 0.2), idle("i-3", 0.3)),
-        more=seen(surplus=Surplus(since=ago(15), most_wanted=2)),
+        history=History(surplus=Surplus(since=ago(15), most_wanted=2)),
     ),
     "more at work than any tick has wanted for the span, all busy": Case(
         (owned("i-1"), owned("i-2")),
         beats=(beat("i-1"), beat("i-2")),
-        more=seen(surplus=Surplus(since=ago(15), most_wanted=1)),
+        history=History(surplus=Surplus(since=ago(15), most_wanted=1)),
     ),
     "more at work than wanted for less than the span": Case(
         (owned("i-1"), owned("i-2")),
         beats=(beat("i-1"), idle("i-2", 0.2)),
-        more=seen(surplus=Surplus(since=ago(14), most_wanted=1)),
+        history=History(surplus=Surplus(since=ago(14), most_wanted=1)),
     ),
     # --- dead or hung workers
     "no heartbeat since the start, beyond the boot limit": Case((owned("i-1", up=6),), NONE),
@@ -246,10 +247,10 @@ CASES: dict[str, Case] = {
         (owned("i-1"),), QueueDepth(in_flight=1), (beat("i-1", progress_at=ago(31)),)
     ),
     "without a job beyond the limit, while some have waited as long": Case(
-        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, more=seen(oldest_waits=timedelta(minutes=31))
+        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, history=History(oldest_waits=timedelta(minutes=31))
     ),
     "without a job beyond the limit, and some wait for a minute": Case(
-        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, more=seen(oldest_waits=WAITED)
+        (owned("i-1"),), beats=(idle("i-1", 31),), policy=ONE, history=History(oldest_waits=WAITED)
     ),
     "the worker's clock is far ahead": Case((owned("i-1"),), NONE, (beat("i-1", seconds_ago=-600),)),
     "silent, on hold": Case((owned("i-1", hold=True),), NONE, (beat("i-1", seconds_ago=300),)),

@@ -7,6 +7,7 @@ import pytest
 
 from autoscaler.model import (
     Decision,
+    History,
     InstanceState,
     Observation,
     Plan,
@@ -48,7 +49,7 @@ def test_given_an_unreadable_part_that_decisions_need_then_it_waits_and_says_wha
     }
     observation = Observation(lock=LockState(), problems=(f"could not read the {unknown} (AccessDenied)",), **parts)
     expected = Plan((), f"waiting: could not read the {unknown} (AccessDenied)", Decision.OBSERVATION_FAILED)
-    assert plan(observation, POLICY, NOW) == expected
+    assert plan(observation, History(), POLICY, NOW) == expected
 
 
 # --- starting

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.model import (
+    History,
     Instance,
     Observation,
     Plan,
@@ -76,20 +77,13 @@ instances = (st.just(set(IDS)) | st.sets(st.sampled_from(IDS))).flatmap(
     lambda names: st.tuples(*map(an_instance, sorted(names)))
 )
 heartbeats = st.fixed_dictionaries({}, optional={name: a_heartbeat(name) for name in IDS})
-memory = {
+looks = {
     "confirmations": st.lists(queues, max_size=2).map(tuple),
     "invalid_heartbeats": st.frozensets(st.sampled_from(IDS), max_size=2),
-    "oldest_waits": st.none() | st.integers(0, 7200).map(lambda seconds: timedelta(seconds=seconds)),
-    "gpu_seconds_today": st.none() | st.floats(0, 200_000),
     "sighting": st.none() | st.sampled_from(ProbeResult),
-    "last_start": st.none() | moments,
-    "last_work": st.none() | moments,
-    "last_sighting": st.none() | moments,
-    "surplus": st.none() | st.builds(Surplus, since=moments, most_wanted=st.integers(1, 9)),
-    "blocked_zones": st.dictionaries(st.sampled_from(["us-east-1a", "us-east-1b"]), moments),
 }
 complete = st.builds(
-    Observation, queue=queues, lock=st.just(LockState()), instances=instances, heartbeats=heartbeats, **memory
+    Observation, queue=queues, lock=st.just(LockState()), instances=instances, heartbeats=heartbeats, **looks
 )
 observations = complete | st.builds(
     Observation,
@@ -98,7 +92,17 @@ observations = complete | st.builds(
     instances=st.none() | instances,
     heartbeats=st.none() | heartbeats,
     problems=st.just(("could not read something (Throttling)",)),
-    **memory,
+    **looks,
+)
+histories = st.builds(
+    History,
+    oldest_waits=st.none() | st.integers(0, 7200).map(lambda seconds: timedelta(seconds=seconds)),
+    gpu_seconds_today=st.none() | st.floats(0, 200_000),
+    last_start=st.none() | moments,
+    last_work=st.none() | moments,
+    last_sighting=st.none() | moments,
+    surplus=st.none() | st.builds(Surplus, since=moments, most_wanted=st.integers(1, 9)),
+    blocked_zones=st.dictionaries(st.sampled_from(["us-east-1a", "us-east-1b"]), moments),
 )
 plain = st.builds(
     Policy,
@@ -144,33 +148,37 @@ def starts(decided: Plan) -> list[StartInstance]:
     return [action for action in decided.actions if isinstance(action, StartInstance)]
 
 
-@given(observations, policies)
-def test_while_the_lock_is_held_there_are_no_actions(observation: Observation, policy: Policy) -> None:
-    if observation.lock.held:
-        assert plan(observation, policy, NOW).actions == ()
-
-
-@given(observations, policies)
-def test_a_partial_observation_never_stops_or_reboots_anything(observation: Observation, policy: Policy) -> None:
-    if None in (observation.queue, observation.instances, observation.heartbeats):
-        assert disturbed(plan(observation, policy, NOW)) == []
-
-
-@given(observations, policies)
-def test_only_owned_running_instances_that_nobody_holds_and_whose_heartbeat_is_known_are_disturbed(
-    observation: Observation, policy: Policy
+@given(observations, histories, policies)
+def test_while_the_lock_is_held_there_are_no_actions(
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    for name in disturbed(plan(observation, policy, NOW)):
+    if observation.lock.held:
+        assert plan(observation, history, policy, NOW).actions == ()
+
+
+@given(observations, histories, policies)
+def test_a_partial_observation_never_stops_or_reboots_anything(
+    observation: Observation, history: History, policy: Policy
+) -> None:
+    if None in (observation.queue, observation.instances, observation.heartbeats):
+        assert disturbed(plan(observation, history, policy, NOW)) == []
+
+
+@given(observations, histories, policies)
+def test_only_owned_running_instances_that_nobody_holds_and_whose_heartbeat_is_known_are_disturbed(
+    observation: Observation, history: History, policy: Policy
+) -> None:
+    for name in disturbed(plan(observation, history, policy, NOW)):
         instance = seen(observation)[name]
         assert (instance.owned, instance.hold, instance.state) == (True, False, "running")
         assert name not in observation.invalid_heartbeats
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_a_worker_with_work_that_speaks_and_gets_on_is_never_disturbed(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    for name in disturbed(plan(observation, policy, NOW)):
+    for name in disturbed(plan(observation, history, policy, NOW)):
         heartbeat = observation.heartbeat_of(seen(observation)[name])
         if heartbeat is not None and NOW - heartbeat.beat_at <= policy.silent_limit:
             stuck = heartbeat.progress_at is not None and NOW - heartbeat.progress_at > policy.stuck_limit
@@ -178,11 +186,11 @@ def test_a_worker_with_work_that_speaks_and_gets_on_is_never_disturbed(
             assert heartbeat.state != "busy" or stuck
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_a_dead_worker_is_stopped_only_after_a_reboot_in_this_run_and_a_mark_after_it(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    for name in stops(plan(observation, policy, NOW)):
+    for name in stops(plan(observation, history, policy, NOW)):
         instance = seen(observation)[name]
         heartbeat = observation.heartbeat_of(instance)
         if heartbeat is None:
@@ -191,32 +199,34 @@ def test_a_dead_worker_is_stopped_only_after_a_reboot_in_this_run_and_a_mark_aft
             assert instance.run_start <= instance.rebooted_at <= instance.suspect_since
 
 
-@given(observations, thrifty)
+@given(observations, histories, thrifty)
 def test_nothing_starts_in_quiet_hours_over_the_budget_or_in_a_full_zone(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    for start in starts(plan(observation, policy, NOW)):
+    for start in starts(plan(observation, history, policy, NOW)):
         assert policy.quiet_hours is None or not policy.quiet_hours.include(NOW)
         overridden = policy.budget_override_until is not None and policy.budget_override_until > NOW
         if policy.daily_gpu_seconds is not None and not overridden:
-            assert observation.gpu_seconds_today is not None
-            assert observation.gpu_seconds_today < policy.daily_gpu_seconds
+            assert history.gpu_seconds_today is not None
+            assert history.gpu_seconds_today < policy.daily_gpu_seconds
         zones = {seen(observation)[name].availability_zone for name in start.candidates}
-        assert all(until <= NOW for zone, until in observation.blocked_zones.items() if zone in zones)
+        assert all(until <= NOW for zone, until in history.blocked_zones.items() if zone in zones)
 
 
-@given(observations, policies)
-def test_running_and_started_instances_never_exceed_the_limit(observation: Observation, policy: Policy) -> None:
+@given(observations, histories, policies)
+def test_running_and_started_instances_never_exceed_the_limit(
+    observation: Observation, history: History, policy: Policy
+) -> None:
     running = sum(instance.state in {"pending", "running"} for instance in observation.instances or ())
-    for start in starts(plan(observation, policy, NOW)):
+    for start in starts(plan(observation, history, policy, NOW)):
         assert 1 <= start.count <= policy.max_instances - running
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_only_stopped_instances_that_nobody_holds_are_started_and_only_for_waiting_jobs(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    for start in starts(plan(observation, policy, NOW)):
+    for start in starts(plan(observation, history, policy, NOW)):
         least = observation.least_queue()
         assert least is not None
         assert least.visible > 0 or policy.min_instances > 0
@@ -224,9 +234,9 @@ def test_only_stopped_instances_that_nobody_holds_are_started_and_only_for_waiti
         assert all(instance.state == "stopped" and not instance.hold for instance in chosen)
 
 
-@given(observations, plain)
+@given(observations, histories, plain)
 def test_waiting_work_with_nothing_running_and_a_startable_instance_always_starts_one(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
     fleet, least = observation.instances or (), observation.least_queue()
     must_start = (
@@ -238,56 +248,51 @@ def test_waiting_work_with_nothing_running_and_a_startable_instance_always_start
         and any(instance.state == "stopped" and not instance.hold for instance in fleet)
         # a start of a moment ago counts as running, and a full zone rests
         and not any(instance.owned_since and NOW - instance.owned_since < timedelta(minutes=1) for instance in fleet)
-        and all(until <= NOW for until in observation.blocked_zones.values())
+        and all(until <= NOW for until in history.blocked_zones.values())
     )
     if must_start:
         certain = replace(observation, sighting=ProbeResult.MESSAGE)
-        assert len(starts(plan(certain, policy, NOW))) == 1
-        decided = plan(observation, policy, NOW)
+        assert len(starts(plan(certain, history, policy, NOW))) == 1
+        decided = plan(observation, history, policy, NOW)
         # Nothing comes between work and a start but a look that has found no message, or the wait for one.
         assert starts(decided) or decided.in_doubt or observation.sighting is ProbeResult.NOTHING
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_counts_alone_start_no_more_than_one_instance_and_none_within_an_hour_of_a_run_without_work(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    counts_alone = replace(observation, sighting=ProbeResult.NOTHING, last_sighting=None, last_work=None)
-    decided = plan(counts_alone, replace(policy, min_instances=0), NOW)
+    history = replace(history, last_sighting=None, last_work=None)
+    decided = plan(replace(observation, sighting=ProbeResult.NOTHING), history, replace(policy, min_instances=0), NOW)
     assert sum(start.count for start in starts(decided)) <= 1
-    if counts_alone.last_start is not None and NOW - counts_alone.last_start < timedelta(hours=1):
+    if history.last_start is not None and NOW - history.last_start < timedelta(hours=1):
         assert starts(decided) == []
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_a_look_for_a_message_is_asked_for_only_where_finding_one_leads_to_a_start(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    if plan(observation, policy, NOW).in_doubt:
-        assert starts(plan(replace(observation, sighting=ProbeResult.MESSAGE), policy, NOW))
-        assert starts(plan(replace(observation, sighting=ProbeResult.REFUSED), policy, NOW))
-        assert not plan(replace(observation, sighting=ProbeResult.NOTHING), policy, NOW).in_doubt
+    if plan(observation, history, policy, NOW).in_doubt:
+        assert starts(plan(replace(observation, sighting=ProbeResult.MESSAGE), history, policy, NOW))
+        assert starts(plan(replace(observation, sighting=ProbeResult.REFUSED), history, policy, NOW))
+        assert not plan(replace(observation, sighting=ProbeResult.NOTHING), history, policy, NOW).in_doubt
 
 
-@given(observations, thrifty)
+@given(observations, histories, thrifty)
 def test_work_that_has_waited_longer_than_every_rule_allows_is_started_for(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    patient = replace(
-        observation,
-        oldest_waits=policy.start_max_wait,
-        gpu_seconds_today=0,
-        blocked_zones={},
-        lock=LockState(),
-    )
+    free = replace(observation, lock=LockState())
+    waited = replace(history, oldest_waits=policy.start_max_wait, gpu_seconds_today=0, blocked_zones={})
     bold = replace(policy, start_min_jobs=1, quiet_hours=None)
-    assert starts(plan(patient, replace(policy, quiet_hours=None), NOW)) == starts(plan(patient, bold, NOW))
+    assert starts(plan(free, waited, replace(policy, quiet_hours=None), NOW)) == starts(plan(free, waited, bold, NOW))
 
 
-@given(observations, policies)
+@given(observations, histories, policies)
 def test_every_decision_has_a_reason_and_depends_on_nothing_but_its_arguments(
-    observation: Observation, policy: Policy
+    observation: Observation, history: History, policy: Policy
 ) -> None:
-    decided = plan(observation, policy, NOW)
+    decided = plan(observation, history, policy, NOW)
     assert decided.reason
-    assert plan(observation, policy, NOW) == decided
+    assert plan(observation, history, policy, NOW) == decided

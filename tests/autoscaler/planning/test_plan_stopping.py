@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from autoscaler.model import (
+    History,
     MarkSuspect,
     Observation,
     RebootInstance,
@@ -60,7 +61,7 @@ def test_given_a_silent_worker_then_tick_by_tick_it_is_marked_rebooted_marked_ag
     for _ in range(20):
         now += timedelta(minutes=1)
         observation = Observation(QueueDepth(), LockState(), (found,), {"i-1": last_beat})
-        decided = plan(observation, POLICY, now)
+        decided = plan(observation, History(), POLICY, now)
         for action in decided.actions:
             did.append((type(action), int((now - NOW).total_seconds() // 60), bool(decided.alarms)))
             if isinstance(action, MarkSuspect):

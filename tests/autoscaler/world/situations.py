@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from autoscaler.model import (
+    History,
     Instance,
     InstanceState,
     Observation,
@@ -74,7 +75,7 @@ def decide(
         problems=() if beats is not None else ("could not read the heartbeats (throttled)",),
         sighting=sighting,
     )
-    return plan(observation, policy, NOW)
+    return plan(observation, History(), policy, NOW)
 
 
 def started(decided: Plan) -> tuple[int, tuple[str, ...]]:

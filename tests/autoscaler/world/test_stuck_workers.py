@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.model import Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
+from autoscaler.model import History, Instance, MarkSuspect, Observation, Policy, RebootInstance, StopInstance
 from autoscaler.planning.plan import plan
 from autoscaler.planning.status import InstanceStatus, standing
 from shared.aws.sqs import QueueDepth
@@ -34,15 +34,18 @@ def beat(state: WorkerState, minute: float, **more: Any) -> Heartbeat:
     return Heartbeat(instance_id="i-1", state=state, beat_at=at(minute), **more)
 
 
-def seen(heartbeat: Heartbeat, waited: float | None, instance: Instance | None = None) -> Observation:
-    """One owned instance with this heartbeat, and work that has waited so many minutes."""
+def seen(heartbeat: Heartbeat, instance: Instance | None = None) -> Observation:
+    """One owned instance with this heartbeat, and a job that waits."""
     return Observation(
         QueueDepth(visible=1),
         LockState(),
         (instance or Instance("i-1", "running", at(-60), at(-60)),),
         {"i-1": heartbeat},
-        oldest_waits=None if waited is None else timedelta(minutes=waited),
     )
+
+
+def waits(minutes: float | None) -> History:
+    return History(oldest_waits=None if minutes is None else timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("state", ["idle", "starting"])
@@ -59,9 +62,9 @@ def seen(heartbeat: Heartbeat, waited: float | None, instance: Instance | None =
 def test_a_worker_is_stuck_where_it_and_the_work_have_both_waited_beyond_the_limit(
     state: WorkerState, idle: float, waited: float | None, expected: InstanceStatus
 ) -> None:
-    observation = seen(beat(state, 0, idle_since=at(-idle)), waited)
+    observation = seen(beat(state, 0, idle_since=at(-idle)))
     assert observation.instances
-    assert standing(observation.instances[0], observation, POLICY, NOON) is expected
+    assert standing(observation.instances[0], observation, waits(waited), POLICY, NOON) is expected
 
 
 @pytest.mark.parametrize(
@@ -70,17 +73,17 @@ def test_a_worker_is_stuck_where_it_and_the_work_have_both_waited_beyond_the_lim
 def test_a_worker_that_gets_on_or_holds_still_for_a_live_session_is_not_stuck_however_long_work_waits(
     heartbeat: Heartbeat,
 ) -> None:
-    observation = seen(heartbeat, 600)
+    observation = seen(heartbeat)
     assert observation.instances
-    assert standing(observation.instances[0], observation, POLICY, NOON) is InstanceStatus.AT_WORK
+    assert standing(observation.instances[0], observation, waits(600), POLICY, NOON) is InstanceStatus.AT_WORK
 
 
 def test_given_a_worker_that_takes_no_job_though_some_wait_then_it_is_marked_rebooted_and_at_last_given_up() -> None:
     """It beats on all the while; each boot of its host begins its idleness anew."""
     found, idle_since, did = Instance("i-1", "running", at(0), at(0)), at(0), []
     for minute in range(1, 120):
-        observation = seen(beat("idle", minute, idle_since=idle_since), minute, found)
-        decided = plan(observation, POLICY, at(minute))
+        observation = seen(beat("idle", minute, idle_since=idle_since), found)
+        decided = plan(observation, waits(minute), POLICY, at(minute))
         for action in decided.actions:
             did.append((type(action), minute, bool(decided.alarms)))
             if isinstance(action, MarkSuspect):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from rich.console import Console
 
-from autoscaler.model import Instance, Observation, Policy
+from autoscaler.model import History, Instance, Observation, Policy
 from autoscaler.planning.plan import plan
 from autoscaler.record_store import RecordStore
 from producer.operator.jobs import all_jobs, listing
@@ -187,7 +187,7 @@ def _as_heartbeat(table: _Table) -> None:
         seen = Observation(
             QueueDepth(visible=visible), LockState(), _RUNNING, found.valid, invalid_heartbeats=found.invalid
         )
-        require(bool(plan(seen, _POLICY, AT).reason), "a decision has its reason")
+        require(bool(plan(seen, History(), _POLICY, AT).reason), "a decision has its reason")
 
 
 def _as_job(table: _Table) -> None:
@@ -202,7 +202,10 @@ def _as_record(table: _Table) -> None:
     record = RecordStore(table.client, SETTINGS.table_name).read()
     seen = Observation(QueueDepth(visible=5), LockState(), _RUNNING, {})
     after = record.after(seen, AT)
-    require(bool(plan(after.recalled(seen, AT), _POLICY, AT).reason), "a decision has its reason")
+    require(
+        bool(plan(after.with_own_starts(seen), after.history(seen, AT), _POLICY, AT).reason),
+        "a decision has its reason",
+    )
     json.loads(after.to_json(), parse_constant=lambda name: require(False, f"{name} is no JSON"))
 
 
