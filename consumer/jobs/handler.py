@@ -193,7 +193,7 @@ class JobHandler:
             uploaded_at=iso(self._clock.now()),
             partial_audio=audio.partial,
             suppressed=spoken.heard.suppressed,
-            beside=spoken.heard.beside,
+            context_words=spoken.heard.context_words,
             header_synthesised=audio.header_synthesised,
         )
 

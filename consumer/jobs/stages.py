@@ -47,12 +47,12 @@ class ChunkWords:
     """The words of one chunk; times are seconds from its start.
 
     Attributes:
-        beside: context words around it, on sides where the neighbouring chunk was not part of the same window.
+        context_words: those around it, on sides where the neighbouring chunk was not part of the same window.
     """
 
     segments: tuple[Segment, ...]
     suppressed: tuple[Suppressed, ...]
-    beside: ContextWords | None = None
+    context_words: ContextWords | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Pure. It must not judge whether the text is speech; that is `consumer.model.supp
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from faster_whisper.transcribe import Segment as ModelSegment
@@ -29,12 +29,6 @@ def clean_segments(heard: Iterable[ModelSegment], seconds: float) -> list[Clean]
     """
     line = _TimeLine(math.floor(seconds * 1000) / 1000)
     return [Clean(_clean_segment(segment, line), segment) for segment in heard if _has_text(segment)]
-
-
-def segment_of(words: Sequence[Word]) -> Segment:
-    """The segment that is made of `words`, which are in order and not empty."""
-    text = "".join(word.word for word in words).strip()
-    return Segment(text=text, start=words[0].start, end=max(word.end for word in words), words=tuple(words))
 
 
 class _TimeLine:
@@ -63,7 +57,7 @@ def _has_text(segment: ModelSegment) -> bool:
 
 def _clean_segment(segment: ModelSegment, line: _TimeLine) -> Segment:
     heard = segment.words or [_whole(segment)]
-    return segment_of([_clean_word(word, line) for word in heard])
+    return Segment.of_words([_clean_word(word, line) for word in heard])
 
 
 def _whole(segment: ModelSegment) -> ModelWord:

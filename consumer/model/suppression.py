@@ -12,8 +12,7 @@ from itertools import groupby
 from math import ceil, isfinite
 from typing import Final, Literal
 
-from consumer.model.cleaning import segment_of
-from shared.formats.transcripts import Segment, Suppressed, Word
+from shared.formats.transcripts import Segment, Suppressed, Word, join_words
 
 # Whisper's own thresholds (openai/whisper, transcribe.py).
 NO_SPEECH_LIMIT: Final = 0.6
@@ -147,7 +146,7 @@ def _without_loops(heard: Sequence[DecodedSegment]) -> tuple[list[DecodedSegment
         suppressed += (_suppressed(words[loop.start : loop.stop], part, "loop") for loop in loops if loop.start in own)
         left = tuple(words[place] for place in own if place not in looped)
         if left:
-            kept.append(replace(part, segment=segment_of(left)))
+            kept.append(replace(part, segment=Segment.of_words(left)))
         first = own.stop
     return kept, suppressed
 
@@ -160,7 +159,7 @@ def _key(word: Word) -> str:
 def _suppressed(words: Sequence[Word], part: DecodedSegment, reason: Reason) -> Suppressed:
     log_probability = part.average_log_probability
     return Suppressed(
-        text="".join(word.word for word in words).strip(),
+        text=join_words(words),
         start=words[0].start,
         end=max(word.end for word in words),
         reason=reason,

@@ -19,8 +19,8 @@ from shared.formats.transcripts import ContextWord, ContextWords, Segment, Suppr
 
 # Durations are sums of floating-point numbers: six chunks of 5 s must not be longer than 30 s.
 _ROUNDING: Final = 1e-6
-# Enough to find one's place again in what another hearing makes of the same seconds.
-_BESIDE_SECONDS: Final = 3.0
+# Enough to align the words with another transcription of the same seconds.
+_CONTEXT_WORD_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def split_by_chunk(
         span.part.number: ChunkWords(
             tuple(cut for segment in segments if (cut := _cut(segment, span, spans))),
             tuple(_clip(each, span) for each in suppressed if each.start < span.end and each.end > span.start),
-            _beside(segments, span, spans, window),
+            _context_words(segments, span, spans, window),
         )
         for span in spans
         if span.part.number in window.gaps
@@ -218,25 +218,24 @@ def _cut(segment: Segment, span: _Span, spans: Sequence[_Span]) -> Segment | Non
         for word in segment.words
         if _holder((word.start + word.end) / 2, spans) is span
     )
-    if not words:
-        return None
-    text = "".join(word.word for word in words).strip()
-    return Segment(text=text, start=words[0].start, end=max(word.end for word in words), words=words)
+    return Segment.of_words(words) if words else None
 
 
-def _beside(segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], window: Window) -> ContextWords | None:
-    """What was heard next to a chunk whose neighbour is no gap of this window."""
+def _context_words(
+    segments: Sequence[Segment], span: _Span, spans: Sequence[_Span], window: Window
+) -> ContextWords | None:
+    """The words next to a chunk, on each side where the neighbour is not a gap of this window."""
     words = [word for segment in segments for word in segment.words]
     held = [(word, _holder((word.start + word.end) / 2, spans).start) for word in words]
-    earliest, latest = span.start - _BESIDE_SECONDS, span.end + _BESIDE_SECONDS
+    earliest, latest = span.start - _CONTEXT_WORD_SECONDS, span.end + _CONTEXT_WORD_SECONDS
     before = [word for word, holder in held if holder < span.start and word.end > earliest]
     after = [word for word, holder in held if holder > span.start and word.start < latest]
     zero, number = span.start - span.part.begin, span.part.number
-    beside = ContextWords(
+    found = ContextWords(
         before=tuple(_moved(word, zero) for word in before if number - 1 not in window.gaps),
         after=tuple(_moved(word, zero) for word in after if number + 1 not in window.gaps),
     )
-    return beside if beside.before or beside.after else None
+    return found if found.before or found.after else None
 
 
 def _moved(word: Word, zero: float) -> ContextWord:

@@ -19,7 +19,7 @@ from shared.errors import AWS_ERRORS, TransientError, is_missing, is_retryable
 from shared.formats.layout import TRANSCRIPT_NAMES
 from shared.session.folder import SessionFolder, list_folder
 from shared.session.metadata import add_fields, read_metadata, status_fields
-from shared.session.reader import ChangedError, SpeechReader
+from shared.session.reader import ChangedError, TranscriptReader
 from shared.session.subtitles import cues, subtitles
 from shared.session.transcript import SessionInputs, SessionTranscript, assemble, plain_text, to_json
 from shared.settings import Settings
@@ -93,7 +93,7 @@ class SessionFinaliser:
         self._bucket = bucket
         self._clock = clock
         self._chunk_seconds = chunk_seconds
-        self._reader = SpeechReader(s3, bucket, threads)
+        self._reader = TranscriptReader(s3, bucket, threads)
 
     @classmethod
     def from_settings(cls, s3: "S3Client", settings: Settings, clock: Clock) -> "SessionFinaliser":

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from shared.session.speech import ChunkSpeech, SpokenSegment, SpokenWord, joined
+from shared.formats.transcripts import ParsedTranscript, SpokenSegment, SpokenWord, join_words
 
 # How much of a chunk at its seam is laid over the other hearing.
 _NEAR_SECONDS: Final = 3.0
@@ -30,7 +30,7 @@ class _Fit(NamedTuple):
     place: int
 
 
-def mend_overlap(before: ChunkSpeech, after: ChunkSpeech, seam: float) -> int | None:
+def mend_overlap(before: ParsedTranscript, after: ParsedTranscript, seam: float) -> int | None:
     """Put in words that both sides left to the other, and take out of the one what the other has.
 
     Args:
@@ -61,14 +61,14 @@ def plain(word: str) -> str:
     return _NO_LETTERS.sub("", word).casefold()
 
 
-def remove(speech: ChunkSpeech, words: Sequence[SpokenWord]) -> None:
+def remove(speech: ParsedTranscript, words: Sequence[SpokenWord]) -> None:
     """Take words out of a chunk; a segment that has none left goes with them."""
     gone = {id(word) for word in words}
     kept: list[SpokenSegment] = []
     for segment in speech.segments:
         if any(id(word) in gone for word in segment.words):
             segment.words = [word for word in segment.words if id(word) not in gone]
-            segment.text = joined(segment.words)
+            segment.text = join_words(segment.words)
         if segment.words:
             kept.append(segment)
     speech.segments = kept
@@ -102,24 +102,24 @@ def _fit(heard: Sequence[SpokenWord], place: int, other: Sequence[SpokenWord]) -
     return _Fit(run, apart, place) if run >= max(1, needed) and apart <= most_apart else None
 
 
-def _append(speech: ChunkSpeech, words: Sequence[SpokenWord]) -> None:
+def _append(speech: ParsedTranscript, words: Sequence[SpokenWord]) -> None:
     if not words:
         return
     if not speech.segments:
         speech.segments.append(SpokenSegment(words[0].start, words[-1].end))
     segment = speech.segments[-1]
     segment.words = [*segment.words, *words]
-    segment.text = joined(segment.words)
+    segment.text = join_words(segment.words)
 
 
-def _prepend(speech: ChunkSpeech, words: Sequence[SpokenWord]) -> None:
+def _prepend(speech: ParsedTranscript, words: Sequence[SpokenWord]) -> None:
     if not words:
         return
     if not speech.segments:
         speech.segments.append(SpokenSegment(words[0].start, words[-1].end))
     segment = speech.segments[0]
     segment.words = [*words, *segment.words]
-    segment.text = joined(segment.words)
+    segment.text = join_words(segment.words)
 
 
 def _middle(word: SpokenWord) -> float:

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ConfigDict, with_config
 
-from shared.session.speech import SpokenWord, joined
+from shared.formats.transcripts import SpokenWord, join_words
 
 _PAUSE_SECONDS: Final = 2.0
 # From here on the end of a sentence will do, and after twice as long any small pause.
@@ -35,7 +35,7 @@ class Paragraph:
 
 def paragraphs(words: Sequence[SpokenWord]) -> list[Paragraph]:
     """The paragraphs that `words`, which are in order, make up."""
-    return [Paragraph(part[0].start, part[-1].end, " ".join(joined(part).split())) for part in _parts(words)]
+    return [Paragraph(part[0].start, part[-1].end, " ".join(join_words(part).split())) for part in _parts(words)]
 
 
 def ends_sentence(word: str) -> bool:

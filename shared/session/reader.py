@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from shared.errors import AWS_ERRORS, is_missing
+from shared.formats.transcripts import MAX_TRANSCRIPT_BYTES, InvalidTranscriptError, ParsedTranscript, parse_transcript
 from shared.session.folder import SessionFolder, StoredObject
-from shared.session.speech import MAX_BYTES, ChunkSpeech, InvalidTranscriptError, read_speech
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,14 +35,14 @@ class ChangedError(Exception):
 
 
 @dataclass(slots=True)
-class Speeches:
+class ReadTranscripts:
     """What the transcripts of a session say, by chunk; `invalid` has why one cannot be read."""
 
-    speech: dict[str, ChunkSpeech] = field(default_factory=dict)
+    speech: dict[str, ParsedTranscript] = field(default_factory=dict)
     invalid: dict[str, str] = field(default_factory=dict)
 
 
-class SpeechReader:
+class TranscriptReader:
     """Reads the transcripts of sessions.
 
     Args:
@@ -56,14 +56,14 @@ class SpeechReader:
         self._own = threading.local()  # a connection for each thread
         self._direct = True
 
-    def read(self, folder: SessionFolder) -> Speeches:
+    def read(self, folder: SessionFolder) -> ReadTranscripts:
         """Every transcript of a session.
 
         Raises:
             ChangedError: one was replaced or deleted since the folder was listed. Else what boto3 raises.
         """
         chunks = sorted(folder.transcripts)
-        found = Speeches()
+        found = ReadTranscripts()
 
         def read_some(some: Sequence[str]) -> None:
             for chunk in some:
@@ -76,12 +76,12 @@ class SpeechReader:
                 done.result()
         return found
 
-    def _read_one(self, chunk: str, stored: StoredObject, found: Speeches) -> None:
-        if stored.size > MAX_BYTES:
+    def _read_one(self, chunk: str, stored: StoredObject, found: ReadTranscripts) -> None:
+        if stored.size > MAX_TRANSCRIPT_BYTES:
             found.invalid[chunk] = "it is too large to be a transcript"
             return
         try:
-            found.speech[chunk] = read_speech(chunk, self._bytes(stored))
+            found.speech[chunk] = parse_transcript(chunk, self._bytes(stored))
         except InvalidTranscriptError as error:
             found.invalid[chunk] = error.reason
 

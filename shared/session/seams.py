@@ -9,8 +9,8 @@ word does.
 from collections.abc import Sequence
 from typing import Final
 
+from shared.formats.transcripts import ParsedTranscript, SpokenWord
 from shared.session.overlap import mend_overlap, plain, remove
-from shared.session.speech import ChunkSpeech, SpokenWord
 
 # How far from the seam a word can still be one that was heard twice.
 _NEAR_SECONDS: Final = 1.0
@@ -26,7 +26,7 @@ _LETTER_SECONDS: Final = 0.08
 _SHORTEST_PIECE: Final = 3
 
 
-def mend_seam(before: ChunkSpeech, after: ChunkSpeech, seam: float) -> int:
+def mend_seam(before: ParsedTranscript, after: ParsedTranscript, seam: float) -> int:
     """Mend what two neighbouring chunks say where they meet; returns how many words that put in or took out.
 
     Args:
@@ -58,7 +58,11 @@ def _doubled(tail: Sequence[SpokenWord], head: Sequence[SpokenWord]) -> int:
 
 
 def _take_side(
-    before: ChunkSpeech, after: ChunkSpeech, tail: Sequence[SpokenWord], head: Sequence[SpokenWord], seam: float
+    before: ParsedTranscript,
+    after: ParsedTranscript,
+    tail: Sequence[SpokenWord],
+    head: Sequence[SpokenWord],
+    seam: float,
 ) -> int:
     """Of words that both sides have whole, keep those of the side that lies where they were said."""
     middle = (tail[0].start + head[-1].end) / 2
@@ -69,11 +73,11 @@ def _take_side(
     return len(tail)
 
 
-def _touch(before: ChunkSpeech, last: SpokenWord, after: ChunkSpeech, first: SpokenWord, seam: float) -> bool:
+def _touch(before: ParsedTranscript, last: SpokenWord, after: ParsedTranscript, first: SpokenWord, seam: float) -> bool:
     return last.end >= seam - _TOUCH_SECONDS[before.source] and first.start <= seam + _TOUCH_SECONDS[after.source]
 
 
-def _mend_word(before: ChunkSpeech, after: ChunkSpeech, last: SpokenWord, first: SpokenWord) -> int:
+def _mend_word(before: ParsedTranscript, after: ParsedTranscript, last: SpokenWord, first: SpokenWord) -> int:
     """Of a word heard on both sides keep one, and of a word and a piece of it the word, over the time of both."""
     one, other = plain(last.word), plain(first.word)
     longer = max(one, other, key=len)

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 import webvtt
 
+from shared.formats.transcripts import SpokenSegment, SpokenWord, join_words
 from shared.session.paragraphs import ends_sentence
-from shared.session.speech import SpokenSegment, SpokenWord, joined
 
 # What broadcasters' guides agree on: two lines of 42 characters, seven seconds at most, a second to be seen at all.
 MAX_CHARACTERS: Final = 42
@@ -114,7 +114,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _span(part: Sequence[SpokenWord]) -> tuple[int, int, str]:
-    return round(part[0].start * 1000), round(part[-1].end * 1000), joined(list(part))
+    return round(part[0].start * 1000), round(part[-1].end * 1000), join_words(part)
 
 
 def _escaped(lines: Sequence[str], kind: Literal["srt", "vtt"]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from statistics import median
 from typing import Final, Literal
 
-from shared.session.speech import ChunkSpeech
+from shared.formats.transcripts import ParsedTranscript
 
 LiveTimes = Literal["chunk", "session"]
 
@@ -41,7 +41,7 @@ class Timeline:
         return self.starts[-1] + self.seconds[-1] if self.starts else 0.0
 
 
-def lay_out(chunks: Sequence[str], speech: Sequence[ChunkSpeech | None], chunk_seconds: float) -> Timeline:
+def lay_out(chunks: Sequence[str], speech: Sequence[ParsedTranscript | None], chunk_seconds: float) -> Timeline:
     """The timeline of a session.
 
     Args:
@@ -73,7 +73,7 @@ def _usual(known: Sequence[float | None], chunk_seconds: float) -> float:
 
 def _live_clock(
     chunks: Sequence[str],
-    speech: Sequence[ChunkSpeech | None],
+    speech: Sequence[ParsedTranscript | None],
     starts: Sequence[float],
     seconds: Sequence[float],
     chunk_seconds: float,
@@ -101,11 +101,11 @@ def _live_clock(
     return name, origins
 
 
-def _span(speech: ChunkSpeech) -> tuple[float, float]:
+def _span(speech: ParsedTranscript) -> tuple[float, float]:
     return speech.segments[0].start, max(segment.end for segment in speech.segments)
 
 
-def _outside(speech: ChunkSpeech | None, begin: float, seconds: float) -> float:
+def _outside(speech: ParsedTranscript | None, begin: float, seconds: float) -> float:
     """How far a chunk's words lie outside of the span of `seconds` from `begin`; 0 when within."""
     if speech is None:
         return 0.0
@@ -113,7 +113,7 @@ def _outside(speech: ChunkSpeech | None, begin: float, seconds: float) -> float:
     return max(0.0, begin - first, last - (begin + seconds))
 
 
-def _fitted(speech: ChunkSpeech | None, origin: float, start: float, seconds: float) -> float:
+def _fitted(speech: ParsedTranscript | None, origin: float, start: float, seconds: float) -> float:
     """The origin moved so far that the words lie in their chunk, when they are not merely imprecise."""
     if speech is None or not speech.segments:
         return origin

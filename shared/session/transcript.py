@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import Field, TypeAdapter, with_config
 
 from shared.formats.layout import chunk_order
+from shared.formats.transcripts import ParsedTranscript, SpokenSegment, SpokenWord, join_words
+from shared.formats.wire import WIRE
 from shared.session.paragraphs import Paragraph, paragraphs
 from shared.session.seams import mend_seam
-from shared.session.speech import ChunkSpeech, SpokenSegment, SpokenWord, joined
 from shared.session.timeline import LiveTimes, Timeline, lay_out
 
-_WIRE: Final = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 Status = Literal["completed", "partial"]
 
 
-@with_config(_WIRE)
+@with_config(WIRE)
 @dataclass(slots=True)
 class InvalidChunk:
     """A chunk whose transcript is there and cannot be read, and why."""
@@ -32,7 +31,7 @@ class InvalidChunk:
     reason: str
 
 
-@with_config(_WIRE)
+@with_config(WIRE)
 @dataclass(slots=True)
 class TranscriptMetadata:
     """How the transcript was made.
@@ -58,7 +57,7 @@ class TranscriptMetadata:
     inputs: str
 
 
-@with_config(_WIRE)
+@with_config(WIRE)
 @dataclass(slots=True)
 class SessionTranscript:
     """`transcription.json`. Times are seconds from the session's start.
@@ -103,7 +102,7 @@ class SessionInputs:
     session_id: str
     user_id: str
     chunks: frozenset[str]
-    speech: Mapping[str, ChunkSpeech]
+    speech: Mapping[str, ParsedTranscript]
     invalid: Mapping[str, str] = field(default_factory=dict)
     first_stored_at: str | None = None
     last_transcript_at: str | None = None
@@ -166,7 +165,7 @@ def from_json(body: bytes) -> SessionTranscript:
     return _DOCUMENT.validate_json(body)
 
 
-def _put_on_line(speech: Sequence[ChunkSpeech | None], line: Timeline) -> int:
+def _put_on_line(speech: Sequence[ParsedTranscript | None], line: Timeline) -> int:
     """Count all times from the session's start and mend the seams; returns how many words that took out."""
     for each, origin in zip(speech, line.origins, strict=True):
         if each and origin:
@@ -178,7 +177,7 @@ def _put_on_line(speech: Sequence[ChunkSpeech | None], line: Timeline) -> int:
     return sum(mend_seam(before, after, seam) for (before, after), seam in seams if before and after)
 
 
-def _in_order(heard: Sequence[ChunkSpeech], line: Timeline) -> list[SpokenWord]:
+def _in_order(heard: Sequence[ParsedTranscript], line: Timeline) -> list[SpokenWord]:
     """All words, their times in milliseconds, never going back, within the session; segments are put around them."""
     words: list[SpokenWord] = []
     earliest, end = 0.0, round(line.total, 3)
@@ -195,11 +194,11 @@ def _in_order(heard: Sequence[ChunkSpeech], line: Timeline) -> list[SpokenWord]:
     return words
 
 
-def _forget_estimates(speech: ChunkSpeech) -> None:
+def _forget_estimates(speech: ParsedTranscript) -> None:
     """Times that nobody heard helped to find seams and paragraphs, and must not pass for heard ones."""
     for segment in speech.segments:
         if any(word.probability is None for word in segment.words):
-            segment.text, segment.words = joined(segment.words), []
+            segment.text, segment.words = join_words(segment.words), []
 
 
 def _missing_numbers(chunks: Sequence[str]) -> list[str]:
@@ -211,7 +210,7 @@ def _missing_numbers(chunks: Sequence[str]) -> list[str]:
     return holes
 
 
-def _metadata(heard: Sequence[ChunkSpeech], line: Timeline, mended: int, digest: str) -> TranscriptMetadata:
+def _metadata(heard: Sequence[ParsedTranscript], line: Timeline, mended: int, digest: str) -> TranscriptMetadata:
     engines = Counter(each.model or each.source for each in heard)
     sources = Counter(each.source for each in heard)
     return TranscriptMetadata(

@@ -10,8 +10,8 @@ import pytest
 
 from shared.aws.sqs import QueueDepth
 from shared.formats.layout import LOCK_KEY, PENDING_JOBS_KEY, transcript_key
+from shared.formats.transcripts import parse_transcript
 from shared.reporting.reports import ReportError
-from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
 from tests.faults.harness.audio import words_of
 from tests.faults.harness.evidence import Chunk, Evidence, Exit, Host, Letter
@@ -350,7 +350,7 @@ def test_a_line_that_a_full_disk_cut_off_is_nobodys_print() -> None:
 def test_a_chunk_that_was_deleted_before_its_work_is_none_of_its_sessions_any_more() -> None:
     # given: the session's transcript was made of the other two chunks, which is all that is there
     letter = Letter(SESSION, "003", "audio-gone")
-    speech = {chunk: read_speech(chunk, transcript(int(chunk))) for chunk in ("001", "002")}
+    speech = {chunk: parse_transcript(chunk, transcript(int(chunk))) for chunk in ("001", "002")}
     made = assemble(SessionInputs("s1", "ada", frozenset({"001", "002"}), speech), 5)
     text = "".join(plain_text(made)).encode()
     bodies = {f"{SESSION}/transcription.json": to_json(made), f"{SESSION}/transcription.txt": text}

@@ -8,7 +8,7 @@ from typing import Any
 from shared.aws.sqs import QueueDepth
 from shared.clock import iso
 from shared.formats.layout import PENDING_JOBS_KEY, session_path, transcript_key
-from shared.formats.transcripts import ChunkTranscript, Segment, Word
+from shared.formats.transcripts import ChunkTranscript, Segment, Word, parse_transcript
 from shared.reporting.reports import (
     BatchReport,
     ReportError,
@@ -16,7 +16,6 @@ from shared.reporting.reports import (
     TranscriptionCounts,
     execution,
 )
-from shared.session.speech import read_speech
 from shared.session.transcript import SessionInputs, assemble, plain_text, to_json
 from tests.faults.harness.audio import words_of
 from tests.faults.harness.call import Call
@@ -62,7 +61,7 @@ def transcript(chunk: int, words: tuple[str, ...] | None = None, shift: float = 
 
 def session_files(bodies: Mapping[str, bytes]) -> dict[str, bytes]:
     """What the product makes of a session's chunk transcripts."""
-    speech = {chunk: read_speech(chunk, body) for chunk, body in bodies.items()}
+    speech = {chunk: parse_transcript(chunk, body) for chunk, body in bodies.items()}
     made = assemble(SessionInputs("s1", "ada", frozenset({"001", "002", "003"}), speech), 5)
     return {
         f"{SESSION}/transcription.json": to_json(made),

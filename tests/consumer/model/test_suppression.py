@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.model.cleaning import segment_of
 from consumer.model.suppression import COMPRESSION_LIMIT, DecodedSegment, find_loops, sift
-from shared.formats.transcripts import Word
+from shared.formats.transcripts import Segment, Word
 
 REFERENCE = (Path(__file__).parents[3] / "samples" / "two_cities" / "reference.txt").read_text()
 
@@ -33,7 +32,7 @@ def heard(
         )
         for place, word in enumerate(text.split())
     ]
-    return DecodedSegment(segment_of(words), decode, no_speech, log_probability, compression)
+    return DecodedSegment(Segment.of_words(words), decode, no_speech, log_probability, compression)
 
 
 def loops_in(text: str, pace: float = 0.3) -> list[str]:

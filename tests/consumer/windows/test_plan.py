@@ -254,7 +254,7 @@ def test_what_was_heard_next_to_a_gap_is_noted_where_another_hearing_goes_on() -
 
     heard = split_by_chunk(window, [segment])
 
-    two, three = heard[2].beside, heard[3].beside
+    two, three = heard[2].context_words, heard[3].context_words
     assert two is not None
     assert three is not None
     assert [(word.word, word.start, word.end) for word in two.before] == [

@@ -1,12 +1,25 @@
 """The chunk transcript: its JSON has the names of the contract, whatever Python calls them."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from shared.formats.transcripts import ChunkTranscript, PartialAudio, Segment, Suppressed, Word
+from shared.formats.transcripts import (
+    ChunkTranscript,
+    ContextWord,
+    ContextWords,
+    PartialAudio,
+    Segment,
+    SpokenSegment,
+    SpokenWord,
+    Suppressed,
+    Word,
+    parse_transcript,
+)
+from shared.formats.wire import WireModel
 
 
 def transcript(**changes: Any) -> ChunkTranscript:
@@ -100,6 +113,28 @@ def test_what_was_suppressed_and_a_made_up_header_are_told_and_read_back() -> No
     ]
     assert ChunkTranscript.model_validate_json(written.to_json()) == written
     assert "header_synthesised" not in transcript().model_dump()
+
+
+@pytest.mark.parametrize(("lenient", "strict"), [(SpokenWord, Word), (SpokenSegment, Segment)])
+def test_the_reader_has_the_fields_of_the_writer(lenient: type, strict: type[WireModel]) -> None:
+    assert {each.name for each in fields(lenient)} == strict.model_fields.keys()
+
+
+def test_the_reader_finds_what_the_writer_wrote() -> None:
+    before, after = ContextWord(word=" so", start=-0.3, end=-0.1), ContextWord(word=" then", start=5.1, end=5.4)
+    written = transcript(
+        partial_audio=PartialAudio(expected_seconds=5, decoded_seconds=3.2),
+        duration=3.2,
+        context_words=ContextWords(before=(before,), after=(after,)),
+    )
+
+    found = parse_transcript("007", written.to_json().encode())
+
+    assert (found.source, found.seconds, found.model, found.has_word_times) == ("batch", 5.0, "tiny.en", True)
+    assert [(s.text, s.start, s.end, s.is_final) for s in found.segments] == [("Hello", 0.5, 0.9, True)]
+    assert found.segments[0].words == [SpokenWord(" Hello", 0.5, 0.9, 0.98)]
+    assert (found.before, found.after) == ([SpokenWord(" so", -0.3, -0.1)], [SpokenWord(" then", 5.1, 5.4)])
+    assert json.loads(written.to_json())["beside"]["before"] == [{"word": " so", "start": -0.3, "end": -0.1}]
 
 
 def test_no_speech_is_a_result_with_no_segments() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.session.speech import read_speech
+from shared.formats.transcripts import parse_transcript
 from shared.session.transcript import SessionInputs, assemble
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def text_of(*bodies: bytes) -> str:
-    speech = {str(n): read_speech(str(n), body) for n, body in enumerate(bodies, 1)}
+    speech = {str(n): parse_transcript(str(n), body) for n, body in enumerate(bodies, 1)}
     return assemble(SessionInputs("s", "u", frozenset(speech), speech), 5).text
 
 
@@ -76,7 +76,7 @@ def test_a_mended_word_lasts_over_the_time_of_both_its_hearings(
     batch: "MakeTranscript", live: "MakeTranscript"
 ) -> None:
     bodies = {"1": live([("whole", 4.7, 5.0)]), "2": batch([("whole", 0.0, 0.2), *AFTER])}
-    speech = {name: read_speech(name, body) for name, body in bodies.items()}
+    speech = {name: parse_transcript(name, body) for name, body in bodies.items()}
 
     made = assemble(SessionInputs("s", "u", frozenset(speech), speech), 5)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.session.speech import SpokenSegment, SpokenWord
+from shared.formats.transcripts import SpokenSegment, SpokenWord
 from shared.session.subtitles import MAX_CHARACTERS, MAX_LINES, MAX_MS, cues, subtitles
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.session.speech import ChunkSpeech, InvalidTranscriptError, read_speech
+from shared.formats.transcripts import InvalidTranscriptError, ParsedTranscript, parse_transcript
 from shared.session.transcript import SessionInputs, SessionTranscript, assemble, from_json, plain_text, to_json
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def assembled(
     bodies: dict[str, bytes], chunks: set[str] | None = None, *, chunk_seconds: float = 5.0
 ) -> SessionTranscript:
-    speech: dict[str, ChunkSpeech] = {}
+    speech: dict[str, ParsedTranscript] = {}
     invalid: dict[str, str] = {}
     for chunk, body in bodies.items():
         try:
-            speech[chunk] = read_speech(chunk, body)
+            speech[chunk] = parse_transcript(chunk, body)
         except InvalidTranscriptError as error:
             invalid[chunk] = error.reason
     inputs = SessionInputs("s1", "alice", frozenset(bodies.keys() | (chunks or set())), speech, invalid)
@@ -217,7 +217,7 @@ def test_the_document_has_the_fields_of_the_format(batch: "MakeTranscript") -> N
 )
 def test_what_is_no_transcript_is_refused_with_a_reason_that_quotes_nothing(body: bytes) -> None:
     with pytest.raises(InvalidTranscriptError) as refused:
-        read_speech("1", body)
+        parse_transcript("1", body)
 
     assert refused.value.reason
     assert "soon" not in refused.value.reason

@@ -12,7 +12,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from shared.session.speech import ChunkSpeech, InvalidTranscriptError, SpokenWord, read_speech
+from shared.formats.transcripts import InvalidTranscriptError, ParsedTranscript, SpokenWord, parse_transcript
 from shared.session.subtitles import cues, subtitles
 from shared.session.transcript import SessionInputs, SessionTranscript, assemble, from_json, plain_text, to_json
 from tests.faults.fuzz.fixed import SAMPLES
@@ -121,12 +121,12 @@ def structured() -> SearchStrategy[bytes]:
 
 def check(data: bytes) -> bool:
     """A session's folder of transcripts."""
-    speech: dict[str, ChunkSpeech] = {}
+    speech: dict[str, ParsedTranscript] = {}
     invalid: dict[str, str] = {}
     for place, part in enumerate(data.split(_PART)[:_MAX_PARTS]):
         number, body = _named(part, place)
         try:
-            speech[number] = read_speech(number, body)
+            speech[number] = parse_transcript(number, body)
             invalid.pop(number, None)
         except InvalidTranscriptError as error:
             require(0 < len(error.reason) < 300, "a reason is a clause and quotes no input")
@@ -149,7 +149,7 @@ def _named(part: bytes, place: int) -> tuple[str, bytes]:
     return str(place), part
 
 
-def _is_usable(speech: ChunkSpeech) -> None:
+def _is_usable(speech: ParsedTranscript) -> None:
     require(speech.seconds is None or 0 < speech.seconds < math.inf, "a duration is a number of seconds")
     for segment in speech.segments:
         require(bool(segment.words), "what was said is in words")
