@@ -17,9 +17,6 @@ KINDS: Final = frozenset({".html", ".j2", ".md", ".py", ".sh", ".service", ".tom
 # What was, and this list.
 HISTORY: Final = frozenset({"CHANGELOG.md", "docs/renames.md", "tests/contracts/test_words.py"})
 
-# The operator's view of a session's folder and the fleet's are to become one.
-UNSETTLED: Final = frozenset({"SessionFolder"})
-
 NAMES: Final = r"_MOST_|_LEAST_|_LOOK_SECONDS|real_?time_?factor"
 PHRASES: Final = r"what reaches this"
 
@@ -45,4 +42,4 @@ def test_no_two_classes_of_the_product_have_the_same_public_name() -> None:
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places[node.name].append(name)
-    assert {each for each, where in places.items() if len(where) > 1} <= UNSETTLED
+    assert not {each for each, where in places.items() if len(where) > 1}
